@@ -1,0 +1,1 @@
+//! TALE plugin: answers from a recorded run.

@@ -1,0 +1,1 @@
+//! TALE's standard data sets, estimators and prompts.

@@ -1,0 +1,1 @@
+//! The TALE runtime: manifests, plans, pipelines, journal and reports.
