@@ -1,0 +1,17 @@
+//! The journal of a run: every finished call and sample, in SQLite, committed before it counts.
+//!
+//! * [`rows`]: what is kept.
+//! * [`Store`]: the one writer. Pipelines hand it finished calls and samples.
+//! * [`Reader`]: read-only; the report sees the run through it and nothing else.
+
+mod reader;
+mod rows;
+mod schema;
+mod writer;
+
+pub use reader::Reader;
+pub use rows::{
+    CallId, CallKey, CallRow, Cell, CellId, Measure, NewSample, Outcome, SampleRow,
+};
+pub use schema::StoreError;
+pub use writer::{NewQuestion, Store};

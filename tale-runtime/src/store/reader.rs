@@ -1,0 +1,182 @@
+//! Reading a journal, for reports, listings and replays.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use super::{CallRow, Cell, CellId, Measure, Outcome, SampleRow, StoreError, schema};
+
+/// A journal opened for reading; a run may be writing to it at the same time.
+pub struct Reader {
+    db: Connection,
+}
+
+impl Reader {
+    /// Opens the journal of the run directory `dir`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotARun`] if there is none, [`StoreError::NewerJournal`] if a newer `tale`
+    /// wrote it.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(schema::FILE);
+        if !path.is_file() {
+            return Err(StoreError::NotARun { dir: dir.to_owned() });
+        }
+        let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .map_err(|e| StoreError::sqlite(&path, e))?;
+        schema::check_version(&db, &path)?;
+        Ok(Self { db })
+    }
+
+    /// A value that the run keeps about itself, for instance `plan` or `created`.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(self
+            .db
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0))
+            .optional()?)
+    }
+
+    /// The columns of the experiment, in the order of the manifest.
+    pub fn cells(&self) -> Result<Vec<(CellId, Cell)>, StoreError> {
+        let mut statement =
+            self.db.prepare_cached("SELECT id, llm, dataset, method FROM cell ORDER BY id")?;
+        let rows = statement.query_map([], |r| {
+            let cell = Cell { llm: r.get(1)?, dataset: r.get(2)?, method: r.get(3)? };
+            Ok((CellId(r.get(0)?), cell))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The numbers of every sample of `cell`, ordered by position.
+    pub fn measures(&self, cell: CellId) -> Result<Vec<Measure>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT s.position, s.outcome, s.fallback IS NOT NULL, s.budget,
+                    a.input_tokens, a.output_tokens,
+                    coalesce(s.estimate_output_tokens, 0),
+                    CASE WHEN a.cost_usd IS NULL AND s.estimate_cost_usd IS NULL THEN NULL
+                         ELSE coalesce(a.cost_usd, 0) + coalesce(s.estimate_cost_usd, 0) END,
+                    coalesce(a.latency_s, 0) + coalesce(s.estimate_latency_s, 0)
+             FROM sample s LEFT JOIN call a ON a.id = s.answer_call
+             WHERE s.cell = ?1 ORDER BY s.position",
+        )?;
+        let rows = statement.query_map([cell.0], |r| {
+            Ok(Measure {
+                position: r.get(0)?,
+                outcome: outcome(r, 1)?,
+                fell_back: r.get(2)?,
+                budget: r.get(3)?,
+                input_tokens: r.get(4)?,
+                output_tokens: r.get(5)?,
+                estimate_output_tokens: r.get(6)?,
+                cost_usd: r.get(7)?,
+                latency_s: r.get(8)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Hands every sample of `cell` to `visit`, ordered by position, one at a time.
+    pub fn for_each_sample<E: From<StoreError>>(
+        &self,
+        cell: CellId,
+        mut visit: impl FnMut(SampleRow) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sqlite = |e: rusqlite::Error| E::from(StoreError::from(e));
+        let mut statement = self.db.prepare_cached(SAMPLE_BY_CELL).map_err(sqlite)?;
+        let mut rows = statement.query([cell.0]).map_err(sqlite)?;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            visit(self.sample(row).map_err(sqlite)?)?;
+        }
+        Ok(())
+    }
+
+    /// The sample of `cell` at `position`, if it is finished.
+    pub fn sample_at(&self, cell: CellId, position: u64) -> Result<Option<SampleRow>, StoreError> {
+        let mut statement = self.db.prepare_cached(SAMPLE_AT)?;
+        Ok(statement.query_row(params![cell.0, position], |r| self.sample(r)).optional()?)
+    }
+
+    /// Number of calls in the journal.
+    pub fn call_count(&self) -> Result<u64, StoreError> {
+        Ok(self.db.query_row("SELECT count(*) FROM call", [], |r| r.get(0))?)
+    }
+
+    fn sample(&self, r: &Row<'_>) -> rusqlite::Result<SampleRow> {
+        let estimate_calls: Option<String> = r.get(9)?;
+        let mut estimate = Vec::new();
+        for id in estimate_calls.iter().flat_map(|ids| ids.split(',')) {
+            let mut statement = self.db.prepare_cached(CALL_BY_ID)?;
+            estimate.push(statement.query_row([id], |r| call(r, 0))?);
+        }
+        let error_kind: Option<String> = r.get(10)?;
+        let answered = r.get::<_, Option<i64>>(12)?.is_some();
+        Ok(SampleRow {
+            position: r.get(0)?,
+            id: r.get(1)?,
+            question: r.get(2)?,
+            gold: r.get(3)?,
+            kind: r.get(4)?,
+            outcome: outcome(r, 5)?,
+            answer: r.get(6)?,
+            reason: r.get(7)?,
+            budget: r.get(8)?,
+            fallback: r.get(13)?,
+            call: if answered { Some(call(r, 14)?) } else { None },
+            estimate,
+            error: match error_kind {
+                Some(kind) => Some((kind, r.get::<_, Option<String>>(11)?.unwrap_or_default())),
+                None => None,
+            },
+        })
+    }
+}
+
+const CALL_BY_ID: &str = "SELECT prompt, completion, reasoning, finish_reason, input_tokens, \
+     cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, model \
+     FROM call WHERE id = ?1";
+
+macro_rules! sample_query {
+    ($condition:literal) => {
+        concat!(
+            "SELECT s.position, q.id, q.question, q.gold, q.kind, s.outcome, s.answer, s.reason, \
+             s.budget, s.estimate_calls, s.error_kind, s.error, s.answer_call, s.fallback, \
+             a.prompt, a.completion, a.reasoning, a.finish_reason, a.input_tokens, \
+             a.cached_input_tokens, a.output_tokens, a.reasoning_tokens, a.latency_s, a.cost_usd, \
+             a.model \
+             FROM sample s \
+             JOIN cell c ON c.id = s.cell \
+             JOIN question q ON q.dataset = c.dataset AND q.position = s.position \
+             LEFT JOIN call a ON a.id = s.answer_call \
+             WHERE ",
+            $condition
+        )
+    };
+}
+
+const SAMPLE_BY_CELL: &str = sample_query!("s.cell = ?1 ORDER BY s.position");
+const SAMPLE_AT: &str = sample_query!("s.cell = ?1 AND s.position = ?2");
+
+/// Reads a call whose columns start at `at`, in the order of [`CALL_BY_ID`].
+pub(super) fn call(r: &Row<'_>, at: usize) -> rusqlite::Result<CallRow> {
+    Ok(CallRow {
+        prompt: r.get(at)?,
+        completion: r.get(at + 1)?,
+        reasoning: r.get(at + 2)?,
+        finish_reason: r.get(at + 3)?,
+        input_tokens: r.get(at + 4)?,
+        cached_input_tokens: r.get(at + 5)?,
+        output_tokens: r.get(at + 6)?,
+        reasoning_tokens: r.get(at + 7)?,
+        latency_s: r.get(at + 8)?,
+        cost_usd: r.get(at + 9)?,
+        model: r.get(at + 10)?,
+    })
+}
+
+fn outcome(r: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
+    let name: String = r.get(at)?;
+    Outcome::parse(&name).ok_or_else(|| {
+        let unknown = format!("unknown outcome `{name}`").into();
+        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, unknown)
+    })
+}
