@@ -49,6 +49,18 @@ impl Reader {
 
     /// The numbers of every sample of `cell`, ordered by position.
     pub fn measures(&self, cell: CellId) -> Result<Vec<Measure>, StoreError> {
+        let mut measures = Vec::new();
+        self.for_each_measure(cell, |m| measures.push(m))?;
+        Ok(measures)
+    }
+
+    /// Hands the numbers of every sample of `cell` to `visit`, ordered by position, for those who
+    /// need not hold a million of them.
+    pub fn for_each_measure(
+        &self,
+        cell: CellId,
+        mut visit: impl FnMut(Measure),
+    ) -> Result<(), StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT s.position, s.outcome, s.fallback IS NOT NULL, s.budget,
                     a.input_tokens, a.output_tokens,
@@ -59,8 +71,9 @@ impl Reader {
              FROM sample s LEFT JOIN call a ON a.id = s.answer_call
              WHERE s.cell = ?1 ORDER BY s.position",
         )?;
-        let rows = statement.query_map([cell.0], |r| {
-            Ok(Measure {
+        let mut rows = statement.query([cell.0])?;
+        while let Some(r) = rows.next()? {
+            visit(Measure {
                 position: r.get(0)?,
                 outcome: outcome(r, 1)?,
                 fell_back: r.get(2)?,
@@ -70,9 +83,9 @@ impl Reader {
                 estimate_output_tokens: r.get(6)?,
                 cost_usd: r.get(7)?,
                 latency_s: r.get(8)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+            });
+        }
+        Ok(())
     }
 
     /// Hands every sample of `cell` to `visit`, ordered by position, one at a time.
@@ -99,6 +112,12 @@ impl Reader {
     /// Number of calls in the journal.
     pub fn call_count(&self) -> Result<u64, StoreError> {
         Ok(self.db.query_row("SELECT count(*) FROM call", [], |r| r.get(0))?)
+    }
+
+    /// What all calls cost together in US dollars, each counted once however many samples share
+    /// it; absent where no call has a price.
+    pub fn spent_usd(&self) -> Result<Option<f64>, StoreError> {
+        Ok(self.db.query_row("SELECT sum(cost_usd) FROM call", [], |r| r.get(0))?)
     }
 
     fn sample(&self, r: &Row<'_>) -> rusqlite::Result<SampleRow> {
