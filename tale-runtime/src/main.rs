@@ -1,1 +1,5 @@
-fn main() {}
+//! The `tale` binary.
+
+fn main() -> std::process::ExitCode {
+    tale_runtime::cli::main()
+}

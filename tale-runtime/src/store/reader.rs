@@ -30,10 +30,7 @@ impl Reader {
 
     /// A value that the run keeps about itself, for instance `plan` or `created`.
     pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
-        Ok(self
-            .db
-            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0))
-            .optional()?)
+        meta(&self.db, key)
     }
 
     /// The columns of the experiment, in the order of the manifest.
@@ -61,29 +58,10 @@ impl Reader {
         cell: CellId,
         mut visit: impl FnMut(Measure),
     ) -> Result<(), StoreError> {
-        let mut statement = self.db.prepare_cached(
-            "SELECT s.position, s.outcome, s.fallback IS NOT NULL, s.budget,
-                    a.input_tokens, a.output_tokens,
-                    coalesce(s.estimate_output_tokens, 0),
-                    CASE WHEN a.cost_usd IS NULL AND s.estimate_cost_usd IS NULL THEN NULL
-                         ELSE coalesce(a.cost_usd, 0) + coalesce(s.estimate_cost_usd, 0) END,
-                    coalesce(a.latency_s, 0) + coalesce(s.estimate_latency_s, 0)
-             FROM sample s LEFT JOIN call a ON a.id = s.answer_call
-             WHERE s.cell = ?1 ORDER BY s.position",
-        )?;
+        let mut statement = self.db.prepare_cached(MEASURES_BY_CELL)?;
         let mut rows = statement.query([cell.0])?;
-        while let Some(r) = rows.next()? {
-            visit(Measure {
-                position: r.get(0)?,
-                outcome: outcome(r, 1)?,
-                fell_back: r.get(2)?,
-                budget: r.get(3)?,
-                input_tokens: r.get(4)?,
-                output_tokens: r.get(5)?,
-                estimate_output_tokens: r.get(6)?,
-                cost_usd: r.get(7)?,
-                latency_s: r.get(8)?,
-            });
+        while let Some(row) = rows.next()? {
+            visit(measure(row)?);
         }
         Ok(())
     }
@@ -150,6 +128,12 @@ impl Reader {
     }
 }
 
+/// A value that a run keeps about itself.
+pub(super) fn meta(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+    Ok(statement.query_row([key], |r| r.get(0)).optional()?)
+}
+
 const CALL_BY_ID: &str = "SELECT prompt, completion, reasoning, finish_reason, input_tokens, \
      cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, model \
      FROM call WHERE id = ?1";
@@ -174,6 +158,46 @@ macro_rules! sample_query {
 
 const SAMPLE_BY_CELL: &str = sample_query!("s.cell = ?1 ORDER BY s.position");
 const SAMPLE_AT: &str = sample_query!("s.cell = ?1 AND s.position = ?2");
+
+macro_rules! measure_query {
+    ($condition:literal) => {
+        concat!(
+            "SELECT s.position, s.outcome, s.fallback IS NOT NULL, s.budget, \
+             a.input_tokens, a.output_tokens, coalesce(s.estimate_output_tokens, 0), \
+             CASE WHEN a.cost_usd IS NULL AND s.estimate_cost_usd IS NULL THEN NULL \
+             ELSE coalesce(a.cost_usd, 0) + coalesce(s.estimate_cost_usd, 0) END, \
+             coalesce(a.latency_s, 0) + coalesce(s.estimate_latency_s, 0) \
+             FROM sample s LEFT JOIN call a ON a.id = s.answer_call WHERE ",
+            $condition
+        )
+    };
+}
+
+const MEASURES_BY_CELL: &str = measure_query!("s.cell = ?1 ORDER BY s.position");
+
+/// The measure of the sample of cell ?1 at position ?2.
+pub(super) const MEASURE_AT: &str = measure_query!("s.cell = ?1 AND s.position = ?2");
+
+/// The measures of the samples of cell ?1 at positions from ?2 to before ?3, failed ones (?4) left
+/// out.
+pub(super) const MEASURES_DONE: &str = measure_query!(
+    "s.cell = ?1 AND s.position >= ?2 AND s.position < ?3 AND s.outcome <> ?4"
+);
+
+/// Reads the row of a measure query.
+pub(super) fn measure(r: &Row<'_>) -> rusqlite::Result<Measure> {
+    Ok(Measure {
+        position: r.get(0)?,
+        outcome: outcome(r, 1)?,
+        fell_back: r.get(2)?,
+        budget: r.get(3)?,
+        input_tokens: r.get(4)?,
+        output_tokens: r.get(5)?,
+        estimate_output_tokens: r.get(6)?,
+        cost_usd: r.get(7)?,
+        latency_s: r.get(8)?,
+    })
+}
 
 /// Reads a call whose columns start at `at`, in the order of [`CALL_BY_ID`].
 pub(super) fn call(r: &Row<'_>, at: usize) -> rusqlite::Result<CallRow> {

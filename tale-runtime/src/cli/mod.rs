@@ -1,0 +1,221 @@
+//! The command line: one file a command. stdout is data, stderr is for people.
+
+mod ask;
+mod dataset;
+mod grade;
+mod model;
+mod output;
+mod plugin;
+mod report;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    diagnostics::{Diagnostic, Diagnostics},
+    registry::Registry,
+};
+
+/// Token-budget-aware LLM reasoning: measure, estimate and prompt with token budgets (TALE).
+#[derive(Parser)]
+#[command(name = "tale", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done; 1 failed; 2 usage or manifest error; 3 done, but some \
+                        samples failed; 130 interrupted (the same command resumes).\n\
+                        Environment: RUST_LOG (what is logged), NO_COLOR, TALE_PLUGIN_PATH, \
+                        TALE_CACHE_DIR.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// Flags that every command has.
+#[derive(Args)]
+struct Global {
+    /// Look for plugins in this folder first (may be given several times)
+    #[arg(long = "plugin-dir", value_name = "DIR", global = true)]
+    plugin_dirs: Vec<PathBuf>,
+    /// Print JSON on stdout, for other programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print no progress and no notes
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+impl Global {
+    /// Where plugins are looked for; folders of a manifest come after those of the command line.
+    fn registry(&self, manifest_dirs: &[PathBuf]) -> Result<Registry, Diagnostics> {
+        Registry::new(&self.plugin_dirs, manifest_dirs)
+    }
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a manifest; the same command again resumes
+    Run(run::RunArgs),
+    /// Ask one question and see what a budget saves
+    Ask(ask::AskArgs),
+    /// Write the report of a run, or show several runs side by side
+    Report(report::ReportArgs),
+    /// Judge a file of answers
+    Grade(grade::GradeArgs),
+    /// List and inspect plugins, without running their code
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// List and fetch models
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// List, fetch and look into data sets
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
+    /// Print the JSON Schema of a manifest, for editors
+    Schema,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a command ended, if it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done,
+    SomeFailed,
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::SomeFailed => Self::from(3),
+            Exit::Interrupted => Self::from(130),
+        }
+    }
+}
+
+/// Why a command failed: with which code, and what people are told.
+struct Failure {
+    code: u8,
+    diagnostics: Diagnostics,
+}
+
+impl Failure {
+    /// The usage or a manifest is wrong.
+    fn usage(diagnostics: impl Into<Diagnostics>) -> Self {
+        Self { code: 2, diagnostics: diagnostics.into() }
+    }
+}
+
+/// Any other error ends a command with code 1.
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { code: 1, diagnostics: Diagnostics::from_error(&error) }
+    }
+}
+
+type Outcome = Result<Exit, Failure>;
+
+/// Runs the program: reads the arguments, does the command, reports what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    match cli.run() {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::failure(&failure.diagnostics, cli.global.json);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+impl Cli {
+    fn run(&self) -> Outcome {
+        let global = &self.global;
+        match &self.command {
+            Command::Run(args) => on_runtime(run::run(args, global)),
+            Command::Ask(args) => on_runtime(ask::ask(args, global)),
+            Command::Report(args) => report::report(args, global),
+            Command::Grade(args) => grade::grade(args, global),
+            Command::Plugin(command) => plugin::plugin(command, global),
+            Command::Model(command) => model::model(command, global),
+            Command::Dataset(command) => dataset::dataset(command, global),
+            Command::Schema => {
+                output::json(&crate::manifest::schema());
+                Ok(Exit::Done)
+            }
+            Command::Completions { shell } => {
+                output::completions(*shell, &mut Self::command());
+                Ok(Exit::Done)
+            }
+        }
+    }
+}
+
+/// Runs `work` on an asynchronous runtime; only commands that wait for something pay for one.
+fn on_runtime(work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // A plugin's call that ignores its cancellation must not keep the process from ending.
+    runtime.shutdown_background();
+    result
+}
+
+/// `RUST_LOG` says what is logged; warnings by default.
+fn log_to_stderr() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
+        .from_env_lossy();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Only fails if a subscriber is set already, and this is the one place that sets it.
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+}
+
+/// Ready when the user or the system asks the process to end. A second request ends it at once.
+async fn interrupted() {
+    wait_for_signal().await;
+    output::note("stopping; what is finished is kept, and the same command goes on from there");
+    tokio::spawn(async {
+        wait_for_signal().await;
+        std::process::exit(130);
+    });
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = signal(SignalKind::terminate());
+    match terminate {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => wait_for_ctrl_c().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() {
+    wait_for_ctrl_c().await;
+}
+
+async fn wait_for_ctrl_c() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a handler the system's default ends the process; nothing to wait for here.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A diagnostic for something wrong with the command's own arguments.
+fn usage(message: impl Into<String>, help: impl Into<String>) -> Failure {
+    Failure::usage(Diagnostic::error(message).help(help))
+}

@@ -1,0 +1,115 @@
+//! From names in a manifest to files: a catalogue's name, or a path relative to the manifest.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::{Resolver, path};
+use crate::{
+    diagnostics::Diagnostic,
+    fetch::{self, Entry, FetchError, Kind, Store, catalogue},
+    manifest::DatasetSpec,
+};
+
+impl Resolver<'_> {
+    /// Gives an LLM whose plugin takes a model file (its schema has `path`) the file of its model.
+    pub(super) fn model_file(
+        &mut self,
+        table: &[String],
+        schema: &Value,
+        options: &mut Map<String, Value>,
+    ) {
+        if schema.pointer("/properties/path").is_none() || options.contains_key("path") {
+            return;
+        }
+        let Some(model) = options.get("model").and_then(Value::as_str).map(str::to_owned) else {
+            return;
+        };
+        let file = self.source().base_dir().join(&model);
+        if file.exists() {
+            options.insert("path".into(), Value::from(absolute(file).display().to_string()));
+            return;
+        }
+        match fetched(catalogue::models(), Kind::Model, &model) {
+            Ok(file) => {
+                options.insert("path".into(), Value::from(file.display().to_string()));
+            }
+            Err(e) => {
+                let place = self.source().at(&path(table, &["model"]));
+                self.problems.push(missing(&e).place(place));
+            }
+        }
+    }
+
+    /// The file of a data set: the path that is given, the catalogue's file of that name, or the
+    /// catalogue's file for the plugin.
+    pub(super) fn dataset_file(
+        &mut self,
+        spec: &DatasetSpec,
+        table: &[String],
+    ) -> Option<PathBuf> {
+        if let Some(given) = &spec.path {
+            let file = self.source().base_dir().join(given);
+            if file.exists() {
+                return Some(absolute(file));
+            }
+            let name = given.to_string_lossy();
+            let place = self.source().at(&path(table, &["path"]));
+            let entries = catalogue::datasets();
+            if entries.as_ref().is_ok_and(|e| catalogue::find(e, Kind::Dataset, &name).is_ok()) {
+                return match fetched(entries, Kind::Dataset, &name) {
+                    Ok(file) => Some(file),
+                    Err(e) => {
+                        self.problems.push(missing(&e).place(place));
+                        None
+                    }
+                };
+            }
+            let problem = Diagnostic::at(place, format!("no file `{}`", file.display())).help(
+                "a path is relative to the manifest's folder; `tale dataset list` shows the names \
+                 that stand for fetched files",
+            );
+            self.problems.push(problem);
+            return None;
+        }
+        // A plugin that reads no file, or has its own idea of where it lies, is left alone.
+        let entries = catalogue::datasets().ok()?;
+        let name = [spec.plugin.clone(), format!("{}-test", spec.plugin)]
+            .into_iter()
+            .find(|name| catalogue::find(&entries, Kind::Dataset, name).is_ok())?;
+        match fetched(Ok(entries), Kind::Dataset, &name) {
+            Ok(file) => Some(file),
+            Err(e) => {
+                let place = self.source().at(&path(table, &["plugin"]));
+                self.problems.push(missing(&e).place(place));
+                None
+            }
+        }
+    }
+}
+
+fn fetched(
+    entries: Result<Vec<Entry>, FetchError>,
+    kind: Kind,
+    name: &str,
+) -> Result<PathBuf, FetchError> {
+    let entries = entries?;
+    let entry = catalogue::find(&entries, kind, name)?;
+    let store = Store::open()?;
+    store.present(entry).ok_or_else(|| FetchError::NotFetched {
+        entry: Box::new(entry.clone()),
+        status: store.status(entry),
+    })
+}
+
+fn missing(e: &fetch::FetchError) -> Diagnostic {
+    let diagnostic = Diagnostic::from_error(e);
+    match e.hint() {
+        Some(hint) => diagnostic.help(hint),
+        None => diagnostic,
+    }
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}

@@ -1,0 +1,311 @@
+//! The plan: a manifest resolved and checked, ready to run.
+//!
+//! Only a plan reaches a pipeline. Making one finds the plugins, holds options against their
+//! schemas, and resolves names to files; it runs no plugin code and loads no library. Everything
+//! that is wrong is told at once, each with its place in the manifest.
+
+mod files;
+mod open;
+mod preview;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use tale_api::{ComponentKind, CreateEnv, host::LoadPolicy};
+use tale_plugin_standard::{Method, PromptSet};
+
+use crate::{
+    diagnostics::{Diagnostic, Diagnostics},
+    fetch,
+    manifest::{self, Loaded, Manifest, Source},
+    pipeline::{Draw, Selection},
+    registry::{Located, Registry},
+};
+
+pub use open::{OpenError, Opened};
+pub use preview::{Forecast, Preview, PreviewError, PromptPreview};
+
+/// A manifest resolved and checked.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The manifest with its defaults.
+    pub manifest: Manifest,
+    /// The models, in order.
+    pub llms: Vec<LlmPlan>,
+    /// The data sets, in order.
+    pub datasets: Vec<DatasetPlan>,
+    /// The estimator, if a method needs one.
+    pub estimator: Option<ComponentPlan>,
+    /// The methods, in order.
+    pub methods: Vec<Method>,
+    /// The prompts.
+    pub prompts: PromptSet,
+    /// What every component is created with.
+    pub env: CreateEnv,
+    /// Paths in the manifest whose values are secret.
+    pub secrets: Vec<Vec<String>>,
+}
+
+/// A component to be created.
+#[derive(Clone, Debug)]
+pub struct ComponentPlan {
+    /// Who offers it.
+    pub located: Located,
+    /// Its options, complete.
+    pub options: Value,
+    /// What is demanded of its library.
+    pub policy: LoadPolicy,
+}
+
+/// A model to be created.
+#[derive(Clone, Debug)]
+pub struct LlmPlan {
+    /// Its name in results.
+    pub label: String,
+    /// The component.
+    pub component: ComponentPlan,
+}
+
+/// A data set to be created.
+#[derive(Clone, Debug)]
+pub struct DatasetPlan {
+    /// Its name in results.
+    pub label: String,
+    /// The component.
+    pub component: ComponentPlan,
+    /// Which of its questions.
+    pub selection: Selection,
+}
+
+impl Plan {
+    /// Reads the manifest at `path`, with `sets` (`key.path=value`) laid over it, and resolves it.
+    /// `registry` makes the registry once the manifest's `plugin_dirs` are known.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the manifest, its files and its plugins.
+    pub fn read(
+        path: &Path,
+        sets: &[String],
+        registry: impl FnOnce(&[PathBuf]) -> Result<Registry, Diagnostics>,
+    ) -> Result<(Self, Registry), Diagnostics> {
+        let (loaded, mut problems) = manifest::read(path, sets);
+        let Some(loaded) = loaded else { return Err(problems) };
+        let base = loaded.source.base_dir().to_owned();
+        let dirs: Vec<PathBuf> = loaded.manifest.plugin_dirs.iter().map(|d| base.join(d)).collect();
+        let registry = registry(&dirs)?;
+        let plan = Resolver { registry: &registry, loaded, problems: &mut problems }.plan();
+        problems.sort();
+        match plan {
+            Some(plan) => problems.into_result((plan, registry)),
+            None => Err(problems),
+        }
+    }
+
+    /// Whether a method needs an estimate.
+    #[must_use]
+    pub fn needs_estimator(&self) -> bool {
+        self.methods.iter().any(Method::needs_estimate)
+    }
+}
+
+/// Where in the manifest a component is named.
+struct At<'a> {
+    kind: ComponentKind,
+    /// Path of its table, for instance `["llm", "0"]`.
+    table: Vec<String>,
+    plugin: &'a str,
+    options: &'a Map<String, Value>,
+    /// Keys of the table that are options of the plugin under the same name.
+    lifted: Vec<(&'static str, Value)>,
+}
+
+struct Resolver<'a> {
+    registry: &'a Registry,
+    loaded: Loaded,
+    problems: &'a mut Diagnostics,
+}
+
+impl Resolver<'_> {
+    fn plan(mut self) -> Option<Plan> {
+        let manifest = self.loaded.manifest.clone();
+        let prompts = self.prompts(&manifest);
+        let methods = prompts.as_ref().map(|set| self.methods(&manifest, set)).unwrap_or_default();
+        let mut secrets = Vec::new();
+
+        let mut llms = Vec::new();
+        for (i, spec) in manifest.llm.iter().enumerate() {
+            let at = At {
+                kind: ComponentKind::Llm,
+                table: vec!["llm".into(), i.to_string()],
+                plugin: &spec.plugin,
+                options: &spec.options,
+                lifted: spec.model.iter().map(|m| ("model", Value::from(m.clone()))).collect(),
+            };
+            if let Some(component) = self.component(&manifest, at, &mut secrets) {
+                llms.push(LlmPlan { label: spec.label().to_owned(), component });
+            }
+        }
+
+        let mut datasets = Vec::new();
+        for (i, spec) in manifest.dataset.iter().enumerate() {
+            let table = vec!["dataset".to_owned(), i.to_string()];
+            let mut lifted = Vec::new();
+            if let Some(path) = self.dataset_file(spec, &table) {
+                lifted.push(("path", Value::from(path.display().to_string())));
+            }
+            if spec.on_error == manifest::OnError::Skip {
+                lifted.push(("on_error", Value::from("skip")));
+            }
+            let kind = ComponentKind::Dataset;
+            let at = At { kind, table, plugin: &spec.plugin, options: &spec.options, lifted };
+            if let Some(component) = self.component(&manifest, at, &mut secrets) {
+                let draw = spec
+                    .sample
+                    .map(|s| Draw { n: s.n, seed: s.seed.unwrap_or(manifest.seed) });
+                let selection = Selection { offset: spec.offset, limit: spec.limit, draw };
+                datasets.push(DatasetPlan { label: spec.label().to_owned(), component, selection });
+            }
+        }
+
+        let mut estimator = None;
+        if methods.iter().any(Method::needs_estimate) {
+            let spec = &manifest.estimator;
+            let at = At {
+                kind: ComponentKind::Estimator,
+                table: vec!["estimator".into()],
+                plugin: &spec.plugin,
+                options: &spec.options,
+                lifted: Vec::new(),
+            };
+            estimator = self.component(&manifest, at, &mut secrets);
+        }
+
+        let cache_dir = match fetch::Store::open() {
+            Ok(store) => store.root().to_owned(),
+            Err(e) => {
+                self.problems.push(Diagnostic::from_error(&e));
+                return None;
+            }
+        };
+        let base_dir = std::path::absolute(self.source().base_dir()).unwrap_or_default();
+        let env = CreateEnv { base_dir, cache_dir, seed: manifest.seed };
+        Some(Plan { llms, datasets, estimator, methods, prompts: prompts?, env, secrets, manifest })
+    }
+
+    fn source(&self) -> &Source {
+        &self.loaded.source
+    }
+
+    /// Finds a component and checks its options.
+    fn component(
+        &mut self,
+        manifest: &Manifest,
+        at: At<'_>,
+        secrets: &mut Vec<Vec<String>>,
+    ) -> Option<ComponentPlan> {
+        let located = match self.locate(manifest, &at) {
+            Ok(located) => located,
+            Err(diagnostic) => {
+                let key = path(&at.table, &["plugin"]);
+                let place = self.source().at(&key);
+                self.problems.push(diagnostic.place(place));
+                return None;
+            }
+        };
+        let schema = &located.component.options;
+        secrets.extend(manifest::secret_options(schema).into_iter().map(|option| {
+            let mut secret = path(&at.table, &["options"]);
+            secret.extend(option);
+            secret
+        }));
+
+        let mut options = at.options.clone();
+        let mut lifted_keys = Vec::new();
+        for (key, value) in &at.lifted {
+            lifted_keys.push(*key);
+            options.entry(*key).or_insert_with(|| value.clone());
+        }
+        if at.kind == ComponentKind::Llm {
+            self.model_file(&at.table, schema, &mut options);
+        }
+        let plugin = format!("{} `{}`", at.kind, at.plugin);
+        let options = Value::Object(options);
+        let found =
+            self.source().check_options(&at.table, &lifted_keys, &plugin, schema, &options);
+        for problem in found {
+            self.problems.push(problem);
+        }
+        let policy = policy(manifest, &located.plugin);
+        Some(ComponentPlan { located, options, policy })
+    }
+
+    fn locate(&self, manifest: &Manifest, at: &At<'_>) -> Result<Located, Diagnostic> {
+        match manifest.plugins.get(at.plugin).and_then(|spec| spec.path.as_ref()) {
+            Some(path) => {
+                let path = self.source().base_dir().join(path);
+                self.registry.locate_in(&path, at.kind, at.plugin)
+            }
+            None => self.registry.locate(at.kind, at.plugin),
+        }
+    }
+
+    fn prompts(&mut self, manifest: &Manifest) -> Option<PromptSet> {
+        let Some(file) = &manifest.evaluate.prompts else { return Some(PromptSet::standard()) };
+        let key = ["evaluate", "prompts"];
+        let path = self.source().base_dir().join(file);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) => {
+                let message = format!("cannot read prompt file `{}`", path.display());
+                let problem = Diagnostic::at(self.source().at(&key), message).cause(e.to_string());
+                self.problems.push(problem);
+                return None;
+            }
+        };
+        match PromptSet::from_toml(&text) {
+            Ok(set) => Some(set),
+            Err(e) => {
+                let message = format!("prompt file `{}` cannot be used", path.display());
+                let mut problem =
+                    Diagnostic::at(self.source().at(&key), message).cause(e.to_string());
+                if let Some(hint) = e.hint() {
+                    problem = problem.help(hint);
+                }
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    fn methods(&mut self, manifest: &Manifest, prompts: &PromptSet) -> Vec<Method> {
+        let mut methods = Vec::new();
+        for (i, name) in manifest.evaluate.methods.iter().enumerate() {
+            match prompts.method(name) {
+                Ok(method) => methods.push(method),
+                Err(e) => {
+                    let place = self.source().at(&["evaluate", "methods", &i.to_string()]);
+                    let mut problem = Diagnostic::at(place, e.to_string());
+                    if let Some(hint) = e.hint() {
+                        problem = problem.help(hint);
+                    }
+                    self.problems.push(problem);
+                }
+            }
+        }
+        methods
+    }
+}
+
+fn policy(manifest: &Manifest, plugin: &str) -> LoadPolicy {
+    let mut policy = LoadPolicy::default();
+    if let Some(spec) = manifest.plugins.get(plugin) {
+        policy.sha256.clone_from(&spec.sha256);
+        policy.allow_writable_dir = spec.allow_writable_dir;
+    }
+    policy
+}
+
+/// `table` with further segments.
+fn path(table: &[String], more: &[&str]) -> Vec<String> {
+    table.iter().cloned().chain(more.iter().map(|s| (*s).to_owned())).collect()
+}

@@ -1,0 +1,189 @@
+//! From a plan to living components: libraries loaded, models in memory, files open.
+
+use std::{sync::Arc, time::Duration};
+
+use tale_api::{ComponentKind, Error, Sampling, host::Plugin};
+use tale_plugin_standard::{Method, PromptSet};
+
+use super::{ComponentPlan, Plan};
+use crate::{
+    diagnostics::Diagnostic,
+    manifest::{self, LlmSpec},
+    pipeline::{
+        BudgetRule, BudgetSource, CallDefaults, DatasetSetup, EstimateOn, EstimatorSetup,
+        Evaluation, Fallback, Ledger, LlmSetup, MethodSetup,
+    },
+    registry::Registry,
+    store::{Store, StoreError},
+};
+
+/// Why a component could not be brought to life.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Its library cannot be loaded.
+    #[error("{}", .0.message())]
+    Load(Diagnostic),
+    /// It could not be created from its options.
+    #[error("cannot create {kind} `{name}`: {source}")]
+    Create {
+        /// Its kind.
+        kind: ComponentKind,
+        /// Its name.
+        name: String,
+        /// What it said.
+        source: Error,
+    },
+    /// The journal failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Living components and what tells their content from another's.
+pub struct Opened {
+    /// Ready for the pipeline.
+    pub evaluation: Evaluation,
+    /// Digests of models and data sets, by label; a run refuses to resume over changed ones.
+    pub digests: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Plan {
+    /// Loads the libraries and creates the components.
+    ///
+    /// # Errors
+    /// The first that fails.
+    pub async fn open(&self, registry: &Registry, store: Arc<Store>) -> Result<Opened, OpenError> {
+        let mut digests = serde_json::Map::new();
+        let mut datasets = Vec::new();
+        for plan in &self.datasets {
+            let setup = self.open_dataset(registry, plan).await?;
+            if let Some(digest) = &setup.info.digest {
+                digests.insert(format!("dataset {}", setup.label), digest.clone().into());
+            }
+            datasets.push(setup);
+        }
+        let estimator = self.open_estimator(registry).await?;
+        let mut llms = Vec::new();
+        for (plan, spec) in self.llms.iter().zip(&self.manifest.llm) {
+            let component = &plan.component;
+            let plugin = load(registry, component, spec.timeout_s)?;
+            let name = &component.located.component.name;
+            let created = async {
+                let llm = plugin.llm(name, component.options.clone(), &self.env).await?;
+                let info = llm.info().await?;
+                Ok((llm, info))
+            };
+            let (llm, info) = created.await.map_err(|e| failed(component, e))?;
+            if let Some(digest) = &info.digest {
+                digests.insert(format!("llm {}", plan.label), digest.clone().into());
+            }
+            let defaults = call_defaults(spec, self.manifest.seed);
+            let prices = spec.prices.map(Into::into);
+            let source = &component.located.plugin;
+            let ledger = Ledger::new(llm, info, source, prices, defaults, Arc::clone(&store));
+            llms.push(LlmSetup { label: plan.label.clone(), ledger: Arc::new(ledger) });
+        }
+        let prompts = Arc::new(self.prompts.clone());
+        let evaluation = Evaluation {
+            llms,
+            datasets,
+            methods: self.methods.iter().map(|m| method(m, &prompts)).collect(),
+            estimator,
+            concurrency: self.manifest.concurrency as usize,
+            store,
+        };
+        Ok(Opened { evaluation, digests })
+    }
+
+    /// Creates one data set.
+    pub(super) async fn open_dataset(
+        &self,
+        registry: &Registry,
+        plan: &super::DatasetPlan,
+    ) -> Result<DatasetSetup, OpenError> {
+        let component = &plan.component;
+        let plugin = load(registry, component, None)?;
+        let name = &component.located.component.name;
+        let created = async {
+            let dataset = plugin.dataset(name, component.options.clone(), &self.env).await?;
+            let info = dataset.info().await?;
+            Ok((dataset, info))
+        };
+        let (dataset, info) = created.await.map_err(|e| failed(component, e))?;
+        Ok(DatasetSetup { label: plan.label.clone(), dataset, info, selection: plan.selection })
+    }
+
+    async fn open_estimator(
+        &self,
+        registry: &Registry,
+    ) -> Result<Option<EstimatorSetup>, OpenError> {
+        let Some(component) = &self.estimator else { return Ok(None) };
+        let plugin = load(registry, component, None)?;
+        let name = &component.located.component.name;
+        let estimator = plugin
+            .estimator(name, component.options.clone(), &self.env)
+            .await
+            .map_err(|e| failed(component, e))?;
+        let spec = &self.manifest.estimator;
+        let rule = BudgetRule {
+            alpha: spec.alpha,
+            min: spec.min_budget,
+            max: spec.max_budget,
+            fallback: match spec.fallback {
+                manifest::Fallback::VanillaCot => Fallback::VanillaCot,
+                manifest::Fallback::Budget(tokens) => Fallback::Budget(tokens),
+                manifest::Fallback::Skip => Fallback::Fail,
+            },
+        };
+        let on = match self.manifest.evaluate.estimate_on {
+            manifest::EstimateOn::Question => EstimateOn::Question,
+            manifest::EstimateOn::FullPrompt => EstimateOn::FullPrompt,
+        };
+        Ok(Some(EstimatorSetup { estimator, rule, on }))
+    }
+}
+
+/// A method with its template.
+pub(super) fn method(method: &Method, prompts: &Arc<PromptSet>) -> MethodSetup {
+    let budget = match method {
+        m if m.needs_estimate() => BudgetSource::Estimated,
+        m => m.fixed_budget().map_or(BudgetSource::None, BudgetSource::Fixed),
+    };
+    let name = method.to_string();
+    let (method, prompts) = (method.clone(), Arc::clone(prompts));
+    let render = move |question: &tale_api::Question, budget: Option<u32>| {
+        prompts.render(&method, question, budget).map_err(|e| e.to_string())
+    };
+    MethodSetup { name, budget, render: Arc::new(render) }
+}
+
+fn call_defaults(spec: &LlmSpec, seed: u64) -> CallDefaults {
+    CallDefaults {
+        sampling: Sampling {
+            temperature: Some(spec.temperature),
+            top_p: spec.top_p,
+            top_k: spec.top_k,
+            repetition_penalty: spec.repetition_penalty,
+        },
+        max_tokens: Some(spec.max_tokens),
+        stop: spec.stop.clone(),
+        seed: Some(seed),
+        timeout_s: spec.timeout_s,
+    }
+}
+
+fn load(
+    registry: &Registry,
+    component: &ComponentPlan,
+    timeout_s: Option<f64>,
+) -> Result<Plugin, OpenError> {
+    let plugin =
+        registry.load(&component.located, &component.policy).map_err(OpenError::Load)?;
+    let _ = timeout_s.map(Duration::from_secs_f64);
+    Ok(plugin)
+}
+
+fn failed(component: &ComponentPlan, source: Error) -> OpenError {
+    let info = &component.located.component;
+    OpenError::Create { kind: info.kind, name: info.name.clone(), source }
+}

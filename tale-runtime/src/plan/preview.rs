@@ -1,0 +1,198 @@
+//! `--dry-run`: what a plan would ask, how often, and what that may cost. No model is created.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tale_api::{Message, Prices};
+
+use super::{OpenError, Plan, open};
+use crate::{
+    pipeline::{BudgetSource, DatasetSetup, PipelineError},
+    registry::Registry,
+};
+
+/// Questions whose prompts are rendered to forecast the mean length of a prompt.
+const SAMPLED: usize = 200;
+
+/// Characters of English text per token, about; models differ by some 20%.
+const CHARACTERS_PER_TOKEN: f64 = 4.0;
+
+/// A stand-in for the budget that only an estimate will tell.
+const UNKNOWN_BUDGET: u32 = 100;
+
+/// What a plan would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Preview {
+    /// The prompts of the first question of each data set.
+    pub prompts: Vec<PromptPreview>,
+    /// What each model would be asked.
+    pub forecast: Vec<Forecast>,
+}
+
+/// A rendered prompt.
+#[derive(Clone, Debug, Serialize)]
+pub struct PromptPreview {
+    /// The data set.
+    pub dataset: String,
+    /// The question's id.
+    pub id: String,
+    /// The method.
+    pub method: String,
+    /// The messages. Where the budget is to be estimated, 100 stands in its place.
+    pub messages: Vec<Message>,
+}
+
+/// Calls, tokens and money for one model.
+#[derive(Clone, Debug, Serialize)]
+pub struct Forecast {
+    /// The model.
+    pub llm: String,
+    /// Questions over all data sets; absent where a data set does not know its size.
+    pub questions: Option<u64>,
+    /// Calls, estimates included, if nothing is in the journal yet.
+    pub calls: Option<u64>,
+    /// Prompt tokens, at four characters a token, without the model's chat template.
+    pub input_tokens_about: Option<u64>,
+    /// Output tokens if every answer ran to `max_tokens`.
+    pub output_tokens_at_most: Option<u64>,
+    /// The price of both, where the manifest has prices.
+    pub cost_usd_at_most: Option<f64>,
+}
+
+/// Why a preview could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PreviewError {
+    /// A data set could not be created.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its first questions could not be read or rendered.
+    #[error(transparent)]
+    Read(#[from] PipelineError),
+}
+
+impl Plan {
+    /// Looks ahead: reads the first questions, renders their prompts, counts.
+    ///
+    /// # Errors
+    /// A data set that cannot be read, a template that cannot be rendered.
+    pub async fn preview(&self, registry: &Registry) -> Result<Preview, PreviewError> {
+        let mut prompts = Vec::new();
+        let mut total = Some(Count::default());
+        for plan in &self.datasets {
+            let dataset = self.open_dataset(registry, plan).await?;
+            let (first, characters) = self.render_some(&dataset).await?;
+            prompts.extend(first);
+            let questions = dataset.selection.count(dataset.info.size);
+            total = total.zip(questions).map(|(total, n)| total.add(n, &characters));
+        }
+        let forecast = self
+            .llms
+            .iter()
+            .zip(&self.manifest.llm)
+            .map(|(llm, spec)| {
+                let prices: Option<Prices> = spec.prices.map(Into::into);
+                Forecast::of(&llm.label, total.as_ref(), spec.max_tokens, prices)
+            })
+            .collect();
+        Ok(Preview { prompts, forecast })
+    }
+
+    /// The prompts of the first question, and the mean characters of one prompt per call.
+    async fn render_some(
+        &self,
+        dataset: &DatasetSetup,
+    ) -> Result<(Vec<PromptPreview>, Vec<f64>), PreviewError> {
+        let set = Arc::new(self.prompts.clone());
+        let methods: Vec<_> = self.methods.iter().map(|m| open::method(m, &set)).collect();
+        let mut first = Vec::new();
+        let mut characters = Vec::new();
+        let mut read = 0_usize;
+        let mut questions = dataset.questions().await?;
+        while read < SAMPLED
+            && let Some((_, question)) = questions.next().await?
+        {
+            for method in &methods {
+                let budget = match method.budget {
+                    BudgetSource::None => None,
+                    BudgetSource::Fixed(tokens) => Some(tokens),
+                    BudgetSource::Estimated => Some(UNKNOWN_BUDGET),
+                };
+                let messages = (method.render)(&question, budget).map_err(|cause| {
+                    let (dataset, question) = (dataset.label.clone(), question.id.clone());
+                    PipelineError::Prompt { dataset, question, cause }
+                })?;
+                let length = length(&messages);
+                characters.push(length);
+                if method.budget == BudgetSource::Estimated {
+                    // The estimate's own prompt is about as long as the question's.
+                    characters.push(length);
+                }
+                if read == 0 {
+                    let (dataset, id) = (dataset.label.clone(), question.id.clone());
+                    let method = method.name.clone();
+                    first.push(PromptPreview { dataset, id, method, messages });
+                }
+            }
+            read += 1;
+        }
+        let calls = characters.len().checked_div(read).unwrap_or(0);
+        let mean = mean(&characters);
+        Ok((first, vec![mean; calls]))
+    }
+}
+
+/// Calls and characters over data sets.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    questions: u64,
+    calls: u64,
+    characters: f64,
+}
+
+impl Count {
+    #[expect(clippy::cast_precision_loss, reason = "a forecast")]
+    fn add(mut self, questions: u64, calls: &[f64]) -> Self {
+        self.questions += questions;
+        self.calls += questions * calls.len() as u64;
+        self.characters += questions as f64 * calls.iter().sum::<f64>();
+        self
+    }
+}
+
+impl Forecast {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of tokens, never negative"
+    )]
+    fn of(llm: &str, total: Option<&Count>, max_tokens: u32, prices: Option<Prices>) -> Self {
+        let input = total.map(|t| (t.characters / CHARACTERS_PER_TOKEN).round() as u64);
+        let output = total.map(|t| t.calls * u64::from(max_tokens));
+        let cost = prices.zip(input.zip(output)).map(|(prices, (input_tokens, output_tokens))| {
+            prices.cost_usd(&tale_api::Usage {
+                input_tokens,
+                output_tokens,
+                ..tale_api::Usage::default()
+            })
+        });
+        Self {
+            llm: llm.to_owned(),
+            questions: total.map(|t| t.questions),
+            calls: total.map(|t| t.calls),
+            input_tokens_about: input,
+            output_tokens_at_most: output,
+            cost_usd_at_most: cost,
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "lengths of prompts")]
+fn length(messages: &[Message]) -> f64 {
+    messages.iter().map(|m| m.content.chars().count()).sum::<usize>() as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a handful of prompts")]
+fn mean(values: &[f64]) -> f64 {
+    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+}
