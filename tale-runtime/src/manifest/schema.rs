@@ -1,0 +1,190 @@
+//! The JSON Schema of manifests: what editors complete by, and what `load` checks against.
+
+use std::sync::OnceLock;
+
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde_json::{Map, Value, json};
+
+use super::Manifest;
+
+/// The identity of the schema, for editors and catalogues.
+const ID: &str = "https://tale-rs.github.io/tale/manifest.schema.json";
+
+/// The JSON Schema of manifests, draft 2020-12.
+///
+/// `tale schema` prints it. A TOML language server (taplo, Even Better TOML) takes it by a first line
+/// `#:schema ./manifest.schema.json` of a manifest.
+#[must_use]
+pub fn schema() -> Value {
+    cached().clone()
+}
+
+/// As [`schema`], made once a process.
+pub(super) fn cached() -> &'static Value {
+    static SCHEMA: OnceLock<Value> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+        let mut schema = generator.into_root_schema_for::<Manifest>().to_value();
+        without_null(&mut schema);
+        bound_integers(&mut schema);
+        if let Value::Object(root) = &mut schema {
+            root.insert("$id".into(), ID.into());
+            root.insert("title".into(), "TALE manifest".into());
+        }
+        schema
+    })
+}
+
+/// The run's name.
+pub(super) fn name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+        "maxLength": 100,
+        "x-form": "letters, digits, `.`, `_` and `-`, the first neither `.` nor `-`",
+    })
+}
+
+/// A digest.
+pub(super) fn sha256(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": "^[0-9A-Fa-f]{64}$",
+        "x-form": "64 hexadecimal digits; `sha256sum FILE` prints them",
+    })
+}
+
+/// The list of methods. What each means is known to the standard plugin; here only their form.
+pub(super) fn methods(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": true,
+        "items": {
+            "type": "string",
+            "pattern": "^(direct|vanilla-cot|tale-ep|fixed-[1-9][0-9]{0,8})$",
+            "examples": ["direct", "vanilla-cot", "tale-ep", "fixed-100"],
+            "x-form": "`direct`, `vanilla-cot`, `tale-ep` or `fixed-<b>` with a budget of b tokens",
+        },
+    })
+}
+
+/// Takes `null` out: TOML has none, and an editor should not offer it.
+fn without_null(schema: &mut Value) {
+    each_object(schema, &mut |object| {
+        if let Some(Value::Array(types)) = object.get_mut("type") {
+            types.retain(|t| t != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                object.insert("type".into(), only);
+            }
+        }
+        if object.get("default").is_some_and(Value::is_null) {
+            object.shift_remove("default");
+        }
+        let Some(Value::Array(branches)) = object.get_mut("anyOf") else { return };
+        branches.retain(|b| b.get("type").is_none_or(|t| t != "null"));
+        if let [Value::Object(only)] = branches.as_mut_slice() {
+            let only = std::mem::take(only);
+            object.shift_remove("anyOf");
+            for (key, value) in only {
+                object.entry(key).or_insert(value);
+            }
+        }
+    });
+}
+
+/// Gives integers the bounds of the Rust type that will hold them.
+///
+/// `schemars` names the type in `format` and bounds the small ones only, so a number too large would
+/// pass the schema and fail later, where its place is no longer known.
+pub(super) fn bound_integers(schema: &mut Value) {
+    each_object(schema, &mut |object| {
+        let (min, max) = match object.get("format").and_then(Value::as_str) {
+            Some("uint8") => (json!(0), json!(u8::MAX)),
+            Some("uint16") => (json!(0), json!(u16::MAX)),
+            Some("uint32") => (json!(0), json!(u32::MAX)),
+            // TOML's own integers end at 2^63 - 1.
+            Some("uint64" | "uint") => (json!(0), json!(i64::MAX)),
+            Some("int32") => (json!(i32::MIN), json!(i32::MAX)),
+            _ => return,
+        };
+        if !object.contains_key("minimum") && !object.contains_key("exclusiveMinimum") {
+            object.insert("minimum".into(), min);
+        }
+        if !object.contains_key("maximum") && !object.contains_key("exclusiveMaximum") {
+            object.insert("maximum".into(), max);
+        }
+    });
+}
+
+/// Calls `change` for every object within `value`, the outermost first.
+fn each_object(value: &mut Value, change: &mut dyn FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Object(object) => {
+            change(object);
+            for inner in object.values_mut() {
+                each_object(inner, change);
+            }
+        }
+        Value::Array(items) => {
+            for inner in items {
+                each_object(inner, change);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Paths of the options that a plugin's schema marks `"secret": true`.
+///
+/// Properties are followed through tables, choices and references; a secret inside an array is not
+/// found, so a plugin must not have one there.
+#[must_use]
+pub fn secret_options(schema: &Value) -> Vec<Vec<String>> {
+    let mut search = SecretSearch { root: schema, open: Vec::new(), found: Vec::new() };
+    search.visit(schema, &mut Vec::new());
+    search.found
+}
+
+struct SecretSearch<'a> {
+    root: &'a Value,
+    /// Nodes being visited: a schema may refer to itself.
+    open: Vec<&'a Value>,
+    found: Vec<Vec<String>>,
+}
+
+impl<'a> SecretSearch<'a> {
+    fn visit(&mut self, node: &'a Value, path: &mut Vec<String>) {
+        if self.open.iter().any(|open| std::ptr::eq(*open, node)) {
+            return;
+        }
+        self.open.push(node);
+        if !path.is_empty() && node.get("secret") == Some(&Value::Bool(true)) {
+            if !self.found.contains(path) {
+                self.found.push(path.clone());
+            }
+        } else {
+            self.visit_inner(node, path);
+        }
+        self.open.pop();
+    }
+
+    fn visit_inner(&mut self, node: &'a Value, path: &mut Vec<String>) {
+        let reference = node.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
+        if let Some(target) = reference.and_then(|pointer| self.root.pointer(pointer)) {
+            self.visit(target, path);
+        }
+        for word in ["anyOf", "oneOf", "allOf"] {
+            for branch in node.get(word).and_then(Value::as_array).into_iter().flatten() {
+                self.visit(branch, path);
+            }
+        }
+        let properties = node.get("properties").and_then(Value::as_object);
+        for (name, property) in properties.into_iter().flatten() {
+            path.push(name.clone());
+            self.visit(property, path);
+            path.pop();
+        }
+    }
+}

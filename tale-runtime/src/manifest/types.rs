@@ -1,0 +1,416 @@
+//! The manifest as it is written: one struct a table, every field documented.
+//!
+//! These comments become the descriptions of the JSON Schema (`tale schema`), so an editor shows
+//! them while a manifest is typed, and `docs/manifest.md` is held against them. Fields say unit,
+//! default and source. Nothing here is checked: the schema and `check` do that before a value of
+//! these types exists, so a pipeline never sees a manifest, only the plan made from one.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::schema;
+
+/// What a run is: which models answer which questions, by which methods, under which seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The run's name: letters, digits, `.`, `_` and `-`. It names the run directory where `--out`
+    /// does not.
+    #[schemars(schema_with = "schema::name")]
+    pub name: String,
+    /// What the run does. Default: `evaluate`.
+    #[serde(default)]
+    pub task: Task,
+    /// Seed of everything drawn: sampling of models, samples of data sets, bootstrap. Default:
+    /// 1024, as in the paper (A.3).
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// How many questions are asked at the same time. Memory grows with it, not with the data set.
+    /// Default: 16.
+    #[serde(default = "default_concurrency")]
+    #[schemars(range(min = 1))]
+    pub concurrency: u32,
+    /// Folders in which plugins are looked for, relative to the manifest's folder. `--plugin-dir`
+    /// and `TALE_PLUGIN_PATH` come first, the folder of the executable last. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugin_dirs: Vec<PathBuf>,
+    /// What is demanded of single plugins, by their names: `[plugins.llama-cpp]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<String, PluginSpec>,
+    /// The models that answer: a table `[llm]`, or several tables `[[llm]]`. A run covers the
+    /// product of models, data sets and methods.
+    pub llm: OneOrMany<LlmSpec>,
+    /// The data sets asked: a table `[dataset]`, or several tables `[[dataset]]`.
+    pub dataset: OneOrMany<DatasetSpec>,
+    /// What `task = "evaluate"` compares.
+    #[serde(default)]
+    pub evaluate: EvaluateSpec,
+    /// Who estimates the budgets of TALE-EP, and what happens where no estimate can be read.
+    #[serde(default)]
+    pub estimator: EstimatorSpec,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Task {
+    /// Asks every question by every method and grades the answers.
+    #[default]
+    Evaluate,
+}
+
+impl Task {
+    /// The name used in manifests.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Evaluate => "evaluate",
+        }
+    }
+}
+
+/// A table, or an array of tables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    /// `[llm]`
+    One(T),
+    /// `[[llm]]`, at least one.
+    Many(#[schemars(length(min = 1))] Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    /// All of them, in the order of the manifest. Element `i` stands at `["llm", "i"]` for
+    /// [`Source::at`](super::Source::at), whichever way it was written.
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+
+    /// The elements, in the order of the manifest.
+    pub fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.as_slice().iter()
+    }
+
+    /// The elements, to be changed in place.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        match self {
+            Self::One(one) => std::slice::from_mut(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a OneOrMany<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// What is demanded of a plugin before it is loaded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PluginSpec {
+    /// SHA-256 of the library, 64 hexadecimal digits; any other file is refused. Default: any
+    /// digest is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::sha256")]
+    pub sha256: Option<String>,
+    /// The library's file, relative to the manifest's folder, in place of a search. Default:
+    /// searched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Whether the library may lie in a folder that other users can write to. Default: `false`,
+    /// such a library is refused.
+    #[serde(default)]
+    pub allow_writable_dir: bool,
+    /// Seconds after which a call into the plugin is given up. Default: no limit but the call's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub timeout_s: Option<f64>,
+}
+
+/// A model that answers, and how it is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LlmSpec {
+    /// The component that speaks with the model, for instance `llama-cpp`; `tale plugin list` shows
+    /// all.
+    #[schemars(length(min = 1))]
+    pub plugin: String,
+    /// The label in results. Default: the model's name, or the plugin's where there is no model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub name: Option<String>,
+    /// Which model: a name that the plugin knows (`tale model list`), or a path relative to the
+    /// manifest's folder where the plugin takes files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub model: Option<String>,
+    /// Temperature of sampling; 0 is greedy. Default: 0.1, as in the paper (A.3).
+    #[serde(default = "default_temperature")]
+    #[schemars(range(min = 0.0))]
+    pub temperature: f64,
+    /// Nucleus sampling: the smallest set of tokens whose probability reaches this, above 0, at
+    /// most 1. Default: the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub top_p: Option<f64>,
+    /// Only the so many most probable tokens; 0 is no limit. Default: the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// Divides the logits of tokens seen already; 1 is off. Default: the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub repetition_penalty: Option<f64>,
+    /// The most tokens of one answer, reasoning included. Default: 1024, as in the paper's code.
+    #[serde(default = "default_max_tokens")]
+    #[schemars(range(min = 1))]
+    pub max_tokens: u32,
+    /// Texts that end an answer; they are no part of it. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(min = 1)))]
+    pub stop: Vec<String>,
+    /// Seconds that one answer may take. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub timeout_s: Option<f64>,
+    /// What tokens cost. Default: what the plugin says, or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<PricesSpec>,
+    /// The plugin's own options; `tale plugin inspect` shows them.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub options: Map<String, Value>,
+}
+
+impl LlmSpec {
+    /// What results call it.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.name.as_deref().or(self.model.as_deref()).unwrap_or(&self.plugin)
+    }
+}
+
+/// Prices in US dollars per 1,000,000 tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PricesSpec {
+    /// Input tokens that no cache answered for.
+    #[schemars(range(min = 0.0))]
+    pub input: f64,
+    /// Cached input tokens. Default: as `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub cached_input: Option<f64>,
+    /// Output tokens, reasoning included.
+    #[schemars(range(min = 0.0))]
+    pub output: f64,
+}
+
+impl From<PricesSpec> for tale_api::Prices {
+    fn from(prices: PricesSpec) -> Self {
+        let PricesSpec { input, cached_input, output } = prices;
+        Self { input, cached_input, output }
+    }
+}
+
+/// Questions, and which of them are asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSpec {
+    /// The component that reads the questions, for instance `gsm8k` or `jsonl`.
+    #[schemars(length(min = 1))]
+    pub plugin: String,
+    /// The label in results. Default: the plugin's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub name: Option<String>,
+    /// The file or folder, relative to the manifest's folder. Default: what `tale dataset fetch`
+    /// keeps in the user's cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// How many questions are asked, counted from `offset`. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub limit: Option<u64>,
+    /// How many questions at the beginning are left out. Default: 0.
+    #[serde(default)]
+    pub offset: u64,
+    /// A seeded sample in place of the questions in their order; drawn from what `offset` and
+    /// `limit` leave. Default: no sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<SampleSpec>,
+    /// What happens at a question that cannot be read: `stop` ends the run, `skip` counts it as an
+    /// error and goes on. Default: `stop`.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// The plugin's own options; `tale plugin inspect` shows them.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub options: Map<String, Value>,
+}
+
+impl DatasetSpec {
+    /// What results call it.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.plugin)
+    }
+}
+
+/// A sample without replacement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SampleSpec {
+    /// How many questions; where there are fewer, all of them.
+    #[schemars(range(min = 1))]
+    pub n: u64,
+    /// Seed of the draw. Default: the run's `seed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// What happens at a question that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// The run ends with the place of the fault; it can be resumed once that is mended.
+    #[default]
+    Stop,
+    /// The question is counted as an error, and the run goes on.
+    Skip,
+}
+
+/// What an evaluation compares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateSpec {
+    /// The ways of asking: `direct` (no reasoning), `vanilla-cot` (chain of thought), `tale-ep`
+    /// (an estimated budget in the prompt), `fixed-<b>` (a budget of b tokens for every question).
+    /// Default: `direct`, `vanilla-cot` and `tale-ep`.
+    #[serde(default = "default_methods")]
+    #[schemars(schema_with = "schema::methods")]
+    pub methods: Vec<String>,
+    /// What an estimator reads. Default: `question`.
+    #[serde(default)]
+    pub estimate_on: EstimateOn,
+    /// A file of prompt templates in place of the built-in ones, relative to the manifest's folder.
+    /// Default: the paper's prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PathBuf>,
+}
+
+impl Default for EvaluateSpec {
+    fn default() -> Self {
+        Self { methods: default_methods(), estimate_on: EstimateOn::default(), prompts: None }
+    }
+}
+
+/// What an estimator reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EstimateOn {
+    /// The bare question, as the paper's text has it.
+    #[default]
+    Question,
+    /// The prompt as it would be sent, with its line on the answer's format, as the paper's code
+    /// does on GSM8K and cloze questions.
+    FullPrompt,
+}
+
+/// Who estimates budgets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EstimatorSpec {
+    /// The component that estimates. Default: `zero-shot`, the paper's: the answering model is
+    /// asked first.
+    #[serde(default = "default_estimator")]
+    #[schemars(length(min = 1))]
+    pub plugin: String,
+    /// Estimates are multiplied by this, then rounded to whole tokens. Default: 1, as in the paper.
+    #[serde(default = "default_alpha")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub alpha: f64,
+    /// What happens at a question whose estimate cannot be read; each is counted in the summary.
+    /// Default: `vanilla-cot`.
+    #[serde(default)]
+    pub fallback: Fallback,
+    /// Smaller budgets are raised to this many tokens. Default: 1.
+    #[serde(default = "default_min_budget")]
+    #[schemars(range(min = 1))]
+    pub min_budget: u32,
+    /// Larger budgets are lowered to this many tokens. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_budget: Option<u32>,
+    /// The plugin's own options; `tale plugin inspect` shows them.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub options: Map<String, Value>,
+}
+
+impl Default for EstimatorSpec {
+    fn default() -> Self {
+        Self {
+            plugin: default_estimator(),
+            alpha: default_alpha(),
+            fallback: Fallback::default(),
+            min_budget: default_min_budget(),
+            max_budget: None,
+            options: Map::new(),
+        }
+    }
+}
+
+/// What stands in for an estimate that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fallback {
+    /// The question is asked without a budget, as `vanilla-cot` asks it.
+    #[default]
+    VanillaCot,
+    /// The question is counted as an error of the method.
+    Skip,
+    /// The question is asked under this budget, in tokens: `{ budget = 100 }`.
+    Budget(#[schemars(range(min = 1))] u32),
+}
+
+fn default_seed() -> u64 {
+    1024
+}
+
+fn default_concurrency() -> u32 {
+    16
+}
+
+fn default_temperature() -> f64 {
+    0.1
+}
+
+fn default_max_tokens() -> u32 {
+    1024
+}
+
+fn default_methods() -> Vec<String> {
+    ["direct", "vanilla-cot", "tale-ep"].map(String::from).to_vec()
+}
+
+fn default_estimator() -> String {
+    "zero-shot".to_owned()
+}
+
+fn default_alpha() -> f64 {
+    1.0
+}
+
+fn default_min_budget() -> u32 {
+    1
+}
