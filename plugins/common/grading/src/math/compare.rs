@@ -1,0 +1,602 @@
+//! Whether two mathematical answers are equal: structure first, then scalars.
+
+use super::node::{Bracket, NamedSet, Node};
+use super::region::Region;
+use super::scalar::{self, Decision};
+use super::{Reading, Unreadable, fold_text, parse, relation, strip_answer, units};
+use crate::budget::Budget;
+use crate::hints::Hints;
+use crate::kind::Verdict;
+
+/// Parts of a list or set that are compared one by one.
+const MAX_PARTS: usize = 48;
+
+/// What a comparison carries along.
+struct Comparison<'a> {
+    hints: Hints,
+    budget: &'a Budget,
+}
+
+/// Decides whether two answers are the same mathematical object.
+pub(crate) fn answers(a: &str, b: &str, hints: Hints) -> Decision {
+    let (a, b) = (strip_answer(a), strip_answer(b));
+    let (folded_a, folded_b) = (fold_text(a), fold_text(b));
+    if folded_a == folded_b {
+        return (Verdict::Correct, "the same text");
+    }
+    if folded_a.is_empty() || folded_b.is_empty() {
+        return (Verdict::Wrong, "one side is empty");
+    }
+    let budget = Budget::new(Budget::COMPARISON);
+    let decision = read_and_compare(a, b, Reading::DEFAULT, hints, &budget);
+    if decision.0 == Verdict::Correct {
+        return decision;
+    }
+    // Another convention may make them equal: 1,234 as two numbers, a decimal logarithm.
+    let grouped = |text: &str| text.contains(',') && text.bytes().any(|b| b.is_ascii_digit());
+    if grouped(a) || grouped(b) {
+        let reading = Reading {
+            thousands: false,
+            ..Reading::DEFAULT
+        };
+        if read_and_compare(a, b, reading, hints, &budget).0 == Verdict::Correct {
+            return (Verdict::Correct, "equal with commas as separators");
+        }
+    }
+    if a.contains("log") || b.contains("log") {
+        let reading = Reading {
+            decimal_log: true,
+            ..Reading::DEFAULT
+        };
+        if read_and_compare(a, b, reading, hints, &budget).0 == Verdict::Correct {
+            return (Verdict::Correct, "equal with decimal logarithms");
+        }
+    }
+    decision
+}
+
+fn read_and_compare(a: &str, b: &str, reading: Reading, hints: Hints, budget: &Budget) -> Decision {
+    match (parse(a, reading), parse(b, reading)) {
+        (Ok(a), Ok(b)) => Comparison { hints, budget }.nodes(&a, &b, 0),
+        (Err(Unreadable::TooLarge), _) | (_, Err(Unreadable::TooLarge)) => {
+            (Verdict::Undecided, "a side is too long or too deep to read")
+        }
+        _ => unread(a, b),
+    }
+}
+
+/// At least one side is no mathematics. Two texts in words differ if they differ.
+fn unread(a: &str, b: &str) -> Decision {
+    let words = |text: &str| {
+        text.chars()
+            .all(|c| c.is_alphabetic() || c.is_whitespace() || matches!(c, '.' | ',' | '\'' | '-'))
+    };
+    if words(a) && words(b) {
+        if fold_words(a) == fold_words(b) {
+            return (Verdict::Correct, "the same words");
+        }
+        return (Verdict::Wrong, "different words");
+    }
+    (
+        Verdict::Undecided,
+        "a side could not be read, and the texts differ",
+    )
+}
+
+/// Lower case, letters and digits only.
+fn fold_words(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// The number a word stands for, and the words for "no solution".
+fn meaning(words: &str) -> Option<Node> {
+    const NUMBERS: [&str; 13] = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+        "eleven", "twelve",
+    ];
+    let folded = fold_words(words);
+    if let Some(value) = NUMBERS.iter().position(|name| *name == folded) {
+        return Some(Node::int(i64::try_from(value).ok()?));
+    }
+    matches!(
+        folded.as_str(),
+        "nosolution" | "nosolutions" | "norealsolution" | "norealsolutions" | "emptyset" | "无解"
+    )
+    .then_some(Node::NamedSet(NamedSet::Empty))
+}
+
+impl Comparison<'_> {
+    fn nodes(&self, a: &Node, b: &Node, depth: usize) -> Decision {
+        if depth > 24 || !self.budget.spend(8) {
+            return (Verdict::Undecided, "beyond the bounds of a comparison");
+        }
+        if a == b {
+            return (Verdict::Correct, "the same expression");
+        }
+        let depth = depth + 1;
+        match (a, b) {
+            (Node::Unit(x, u), Node::Unit(y, v)) => return self.units((x, u), (y, v), depth),
+            (Node::Unit(x, _), y) | (y, Node::Unit(x, _)) => return self.nodes(x, y, depth),
+            (Node::Percent(x), Node::Percent(y)) => return self.nodes(x, y, depth),
+            (Node::Degree(x), Node::Degree(y)) => return self.nodes(x, y, depth),
+            _ => {}
+        }
+        if let Some(decision) = self.texts(a, b, depth) {
+            return decision;
+        }
+        if let Some(decision) = self.assignments(a, b, depth) {
+            return decision;
+        }
+        match (a, b) {
+            (Node::Percent(x), y) | (y, Node::Percent(x)) => return self.percent(x, y, depth),
+            (Node::Degree(x), y) | (y, Node::Degree(x)) => return self.degree(x, y, depth),
+            (Node::Based(..), _) | (_, Node::Based(..)) => return self.based(a, b),
+            _ => {}
+        }
+        if let Some(decision) = self.regions(a, b) {
+            return decision;
+        }
+        match (a, b) {
+            (Node::Ratio(x), Node::Ratio(y)) => self.ratios(x, y),
+            (Node::Ratio(x), y) | (y, Node::Ratio(x)) if y.is_scalar() && x.len() == 2 => {
+                scalar::compare(&x[0].clone().div(x[1].clone()), y, self.budget)
+            }
+            (Node::Matrix(x), Node::Matrix(y)) => self.matrices(x, y, depth),
+            (Node::Matrix(x), Node::Group(_, y, _)) | (Node::Group(_, y, _), Node::Matrix(x)) => {
+                self.matrix_and_group(x, y, depth)
+            }
+            (Node::Group(o1, x, c1), Node::Group(o2, y, c2)) => {
+                self.groups((*o1, x, *c1), (*o2, y, *c2), depth)
+            }
+            (Node::Relation(p1, o1), Node::Relation(p2, o2)) => {
+                relation::compare((p1, o1), (p2, o2), self.budget)
+            }
+            (Node::Union(x), Node::Union(y)) | (Node::Intersection(x), Node::Intersection(y)) => {
+                self.unordered(x, y, depth)
+            }
+            (Node::SetMinus(x1, x2), Node::SetMinus(y1, y2)) => {
+                let (first, reason) = self.nodes(x1, y1, depth);
+                (first.and(self.nodes(x2, y2, depth).0), reason)
+            }
+            _ => self.collections(a, b, depth),
+        }
+    }
+
+    /// Lists, sets and single values; a list in words has no order, a tuple has one.
+    fn collections(&self, a: &Node, b: &Node, depth: usize) -> Decision {
+        let listed = |node: &Node| {
+            matches!(node, Node::List(_) | Node::And(_) | Node::Set(_)) || contains_plus_minus(node)
+        };
+        match (a, b) {
+            (Node::Group(_, x, _), other) | (other, Node::Group(_, x, _)) => match other {
+                Node::List(y) | Node::And(y) => self.ordered(x, &values_of(y), depth),
+                _ => (Verdict::Wrong, "a tuple against another kind of object"),
+            },
+            _ if listed(a) || listed(b) => match (expand(a), expand(b)) {
+                (Some(x), Some(y)) => self.unordered(&x, &y, depth),
+                _ => (Verdict::Undecided, "too many values to compare"),
+            },
+            _ if a.is_scalar() && b.is_scalar() => scalar::compare(a, b, self.budget),
+            _ if a.is_scalar() || b.is_scalar() => (Verdict::Wrong, "different kinds of object"),
+            _ if std::mem::discriminant(a) == std::mem::discriminant(b) => {
+                (Verdict::Undecided, "objects that cannot be compared")
+            }
+            _ => (Verdict::Wrong, "different kinds of object"),
+        }
+    }
+
+    fn texts(&self, a: &Node, b: &Node, depth: usize) -> Option<Decision> {
+        match (a, b) {
+            (Node::Text(x), Node::Text(y)) => Some(if fold_words(x) == fold_words(y) {
+                (Verdict::Correct, "the same words")
+            } else {
+                (Verdict::Wrong, "different words")
+            }),
+            (Node::Text(x), other) | (other, Node::Text(x)) => {
+                if let Some(value) = meaning(x) {
+                    return Some(self.nodes(&value, other, depth));
+                }
+                Some(match other {
+                    Node::Sym(name) if fold_words(name) == fold_words(x) => {
+                        (Verdict::Correct, "the same letter")
+                    }
+                    _ => (Verdict::Wrong, "words against an expression"),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// `x = 5` is 5; two assignments must name the same thing.
+    fn assignments(&self, a: &Node, b: &Node, depth: usize) -> Option<Decision> {
+        match (relation::assignment(a), relation::assignment(b)) {
+            (Some((n1, x)), Some((n2, y))) => {
+                let named_alike = match (&n1, &n2) {
+                    (Some(n1), Some(n2)) => relation::names_agree(n1, n2),
+                    _ => true,
+                };
+                if named_alike {
+                    let decision = self.nodes(x, y, depth);
+                    // `y = x` and `x = y` are one equation though the values differ.
+                    let symbols = !x.symbols().is_empty() || !y.symbols().is_empty();
+                    if decision.0 == Verdict::Correct || !symbols {
+                        return Some(decision);
+                    }
+                } else if x.symbols().is_empty() && y.symbols().is_empty() {
+                    return Some((Verdict::Wrong, "values of different variables"));
+                }
+                let (Node::Relation(p1, o1), Node::Relation(p2, o2)) = (a, b) else {
+                    return None;
+                };
+                Some(relation::compare((p1, o1), (p2, o2), self.budget))
+            }
+            (Some((_, x)), None) if !matches!(b, Node::Relation(..)) => {
+                self.value_and_object(a, x, b, depth)
+            }
+            (None, Some((_, y))) if !matches!(a, Node::Relation(..)) => {
+                self.value_and_object(b, y, a, depth)
+            }
+            _ => None,
+        }
+    }
+
+    fn value_and_object(
+        &self,
+        whole: &Node,
+        value: &Node,
+        other: &Node,
+        depth: usize,
+    ) -> Option<Decision> {
+        match other {
+            // A region or a list of relations sees the assignment itself: x = 1 or x = 2.
+            Node::And(_) | Node::Union(_) => None,
+            Node::List(parts) if parts.iter().any(|p| matches!(p, Node::Relation(..))) => {
+                let _ = whole;
+                None
+            }
+            _ => Some(self.nodes(value, other, depth)),
+        }
+    }
+
+    fn percent(&self, x: &Node, y: &Node, depth: usize) -> Decision {
+        let hundredth = Node::Percent(Box::new(x.clone()));
+        if !y.is_scalar() || !x.is_scalar() {
+            return self.collections(&hundredth, y, depth);
+        }
+        let decision = scalar::compare(&hundredth, y, self.budget);
+        if decision.0 == Verdict::Correct {
+            return decision;
+        }
+        let bare = scalar::compare(x, y, self.budget);
+        match (bare.0, self.hints.percentage) {
+            (Verdict::Correct, true) => (Verdict::Correct, "equal as the percentage asked for"),
+            (Verdict::Correct, false) => (
+                Verdict::Wrong,
+                "a percentage against a number, and none was asked for",
+            ),
+            _ => decision,
+        }
+    }
+
+    /// The mark is dropped, or counted in radians.
+    fn degree(&self, x: &Node, y: &Node, depth: usize) -> Decision {
+        let bare = self.nodes(x, y, depth);
+        if bare.0 == Verdict::Correct || !y.is_scalar() {
+            return bare;
+        }
+        let radians = scalar::compare(&Node::Degree(Box::new(x.clone())), y, self.budget);
+        if radians.0 == Verdict::Correct {
+            (Verdict::Correct, "equal in radians")
+        } else {
+            bare
+        }
+    }
+
+    /// A numeral with its base; without the mark it has the base asked for, else ten.
+    fn based(&self, a: &Node, b: &Node) -> Decision {
+        if let (Node::Based(x, p), Node::Based(y, q)) = (a, b) {
+            if p == q && x.trim_start_matches('0') == y.trim_start_matches('0') {
+                return (Verdict::Correct, "the same numeral");
+            }
+        }
+        if self.hints.base {
+            if let (Node::Based(x, base), Node::Num(y)) | (Node::Num(y), Node::Based(x, base)) =
+                (a, b)
+            {
+                let same = *base == 10 || x.trim_start_matches('0') == y.to_string();
+                return if same {
+                    (Verdict::Correct, "the same numeral in the base asked for")
+                } else {
+                    (Verdict::Wrong, "different numerals in the base asked for")
+                };
+            }
+        }
+        if a.is_scalar() && b.is_scalar() {
+            scalar::compare(a, b, self.budget)
+        } else {
+            (Verdict::Wrong, "different kinds of object")
+        }
+    }
+
+    fn units(&self, (x, u): (&Node, &str), (y, v): (&Node, &str), depth: usize) -> Decision {
+        match units::relate(u, v) {
+            units::Relation::Same => self.nodes(x, y, depth),
+            units::Relation::Factor(factor) => {
+                let scaled = Node::Mul(vec![Node::Num(factor), x.clone()]);
+                if x.is_scalar() && y.is_scalar() {
+                    scalar::compare(&scaled, y, self.budget)
+                } else {
+                    (Verdict::Undecided, "objects in different units")
+                }
+            }
+            units::Relation::Foreign => (Verdict::Wrong, "different units"),
+        }
+    }
+
+    fn regions(&self, a: &Node, b: &Node) -> Option<Decision> {
+        let open = |node: &Node| {
+            matches!(
+                node,
+                Node::Union(_) | Node::Intersection(_) | Node::SetMinus(..) | Node::NamedSet(_)
+            ) || has_inequality(node)
+        };
+        // Tuples and sets alone are compared as such; regions only where one side is nothing else.
+        if !open(a) && !open(b) {
+            return None;
+        }
+        let (ra, name_a) = Region::read(a, self.budget)?;
+        let (rb, name_b) = Region::read(b, self.budget)?;
+        if let (Some(a), Some(b)) = (name_a, name_b) {
+            if a != b {
+                return Some((Verdict::Wrong, "conditions on different variables"));
+            }
+        }
+        Some(ra.compare(&rb, self.budget))
+    }
+
+    fn ratios(&self, x: &[Node], y: &[Node]) -> Decision {
+        if x.len() != y.len() {
+            return (Verdict::Wrong, "ratios of different length");
+        }
+        let same = |a: &Node, b: &Node| scalar::compare(a, b, self.budget).0;
+        let parts = x
+            .iter()
+            .zip(y)
+            .fold(Verdict::Correct, |all, (a, b)| all.and(same(a, b)));
+        if parts == Verdict::Correct {
+            return (parts, "the same parts");
+        }
+        let cross = x
+            .iter()
+            .zip(y)
+            .skip(1)
+            .fold(Verdict::Correct, |all, (a, b)| {
+                let left = Node::Mul(vec![a.clone(), y[0].clone()]);
+                let right = Node::Mul(vec![b.clone(), x[0].clone()]);
+                all.and(same(&left, &right))
+            });
+        match cross {
+            // 3:15 and 1:5 are one ratio, and two times of day.
+            Verdict::Correct if x.len() == 2 && !self.hints.ratio && (is_time(x) || is_time(y)) => {
+                (
+                    Verdict::Undecided,
+                    "equal as ratios, different as times of day",
+                )
+            }
+            Verdict::Correct => (Verdict::Correct, "the same ratio"),
+            other => (other, "different ratios"),
+        }
+    }
+
+    fn matrices(&self, x: &[Vec<Node>], y: &[Vec<Node>], depth: usize) -> Decision {
+        if x.len() != y.len() || x.iter().zip(y).any(|(a, b)| a.len() != b.len()) {
+            return (Verdict::Wrong, "matrices of different shape");
+        }
+        let (x, y): (Vec<_>, Vec<_>) = (
+            x.iter().flatten().cloned().collect(),
+            y.iter().flatten().cloned().collect(),
+        );
+        self.ordered(&x, &y, depth)
+    }
+
+    /// A row or column against a tuple, or a matrix against a list of its rows.
+    fn matrix_and_group(&self, x: &[Vec<Node>], y: &[Node], depth: usize) -> Decision {
+        if x.len() == 1 || x.iter().all(|row| row.len() == 1) {
+            let flat: Vec<Node> = x.iter().flatten().cloned().collect();
+            if flat.len() == y.len() {
+                return self.ordered(&flat, y, depth);
+            }
+        }
+        let rows: Option<Vec<Vec<Node>>> = y
+            .iter()
+            .map(|row| match row {
+                Node::Group(_, parts, _) => Some(parts.clone()),
+                _ => None,
+            })
+            .collect();
+        match rows {
+            Some(rows) => self.matrices(x, &rows, depth),
+            None => (Verdict::Wrong, "a matrix against another shape"),
+        }
+    }
+
+    fn groups(
+        &self,
+        (o1, x, c1): (Bracket, &[Node], Bracket),
+        (o2, y, c2): (Bracket, &[Node], Bracket),
+        depth: usize,
+    ) -> Decision {
+        // Two parts in brackets may be an interval: then the ends belong to it or not.
+        let belongs = |edge: Bracket| edge == Bracket::Square;
+        let angle = [o1, c1, o2, c2].contains(&Bracket::Angle);
+        if x.len() == 2 && y.len() == 2 && !angle {
+            let infinite = |node: &Node| {
+                *node == Node::Infinity
+                    || matches!(node, Node::Neg(inner) if **inner == Node::Infinity)
+            };
+            let low = belongs(o1) == belongs(o2) || infinite(&x[0]);
+            let high = belongs(c1) == belongs(c2) || infinite(&x[1]);
+            if !(low && high) {
+                return (Verdict::Wrong, "an end belongs to one interval only");
+            }
+        }
+        self.ordered(x, y, depth)
+    }
+
+    fn ordered(&self, x: &[Node], y: &[Node], depth: usize) -> Decision {
+        if x.len() != y.len() {
+            return (Verdict::Wrong, "different numbers of parts");
+        }
+        let mut all = Verdict::Correct;
+        for (a, b) in x.iter().zip(y) {
+            let (verdict, _) = self.nodes(a, b, depth);
+            if verdict == Verdict::Wrong {
+                return (Verdict::Wrong, "a part differs");
+            }
+            all = all.and(verdict);
+        }
+        (
+            all,
+            if all == Verdict::Correct {
+                "all parts equal"
+            } else {
+                "a part could not be compared"
+            },
+        )
+    }
+
+    /// Each part of one has an equal in the other, and the other way round.
+    fn unordered(&self, x: &[Node], y: &[Node], depth: usize) -> Decision {
+        if x.len().max(y.len()) > MAX_PARTS {
+            return (Verdict::Undecided, "too many parts to compare");
+        }
+        let mut all = Verdict::Correct;
+        for (these, those) in [(x, y), (y, x)] {
+            for a in these {
+                let mut best = Verdict::Wrong;
+                for b in those {
+                    match self.nodes(a, b, depth).0 {
+                        Verdict::Correct => {
+                            best = Verdict::Correct;
+                            break;
+                        }
+                        Verdict::Undecided => best = Verdict::Undecided,
+                        Verdict::Wrong => {}
+                    }
+                }
+                if best == Verdict::Wrong {
+                    return (Verdict::Wrong, "a value of one is none of the other");
+                }
+                all = all.and(best);
+            }
+        }
+        (
+            all,
+            if all == Verdict::Correct {
+                "the same values"
+            } else {
+                "a value could not be compared"
+            },
+        )
+    }
+}
+
+/// Two digits below 60 after the colon, as on a clock.
+fn is_time(parts: &[Node]) -> bool {
+    use num_traits::ToPrimitive;
+    let value = |node: &Node| match node {
+        Node::Num(value) if value.is_integer() => value.to_i64(),
+        _ => None,
+    };
+    matches!(
+        (value(&parts[0]), value(&parts[1])),
+        (Some(0..=24), Some(10..=59))
+    )
+}
+
+fn has_inequality(node: &Node) -> bool {
+    match node {
+        Node::Relation(_, ops) => ops.iter().any(|op| *op != super::node::RelOp::Equal),
+        Node::List(parts) | Node::And(parts) => parts.iter().any(has_inequality),
+        _ => false,
+    }
+}
+
+fn contains_plus_minus(node: &Node) -> bool {
+    let mut found = false;
+    node.walk(&mut |node| found |= matches!(node, Node::PlusMinus(..)));
+    found
+}
+
+/// The values of assignments, the other parts as they are.
+fn values_of(parts: &[Node]) -> Vec<Node> {
+    parts
+        .iter()
+        .map(|part| {
+            relation::assignment(part)
+                .map_or(part, |(_, value)| value)
+                .clone()
+        })
+        .collect()
+}
+
+/// The single values of a list, set or `±`; `None` if they are too many.
+fn expand(node: &Node) -> Option<Vec<Node>> {
+    let mut values = Vec::new();
+    let parts = match node {
+        Node::List(parts) | Node::And(parts) | Node::Set(parts) => parts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    for part in parts {
+        match part {
+            Node::List(inner) | Node::And(inner) if !std::ptr::eq(part, node) => {
+                values.extend(inner.iter().cloned());
+            }
+            _ if contains_plus_minus(part) => {
+                values.push(signed(part, true));
+                values.push(signed(part, false));
+            }
+            other => values.push(other.clone()),
+        }
+        if values.len() > MAX_PARTS {
+            return None;
+        }
+    }
+    Some(values)
+}
+
+/// The tree with every `±` as plus, or every one as minus.
+fn signed(node: &Node, plus: bool) -> Node {
+    let map = |parts: &[Node]| {
+        parts
+            .iter()
+            .map(|part| signed(part, plus))
+            .collect::<Vec<_>>()
+    };
+    let boxed = |part: &Node| Box::new(signed(part, plus));
+    match node {
+        Node::PlusMinus(a, b) => {
+            let (a, b) = (signed(a, plus), signed(b, plus));
+            if plus {
+                Node::Add(vec![a, b])
+            } else {
+                a.sub(b)
+            }
+        }
+        Node::Add(parts) => Node::Add(map(parts)),
+        Node::Mul(parts) => Node::Mul(map(parts)),
+        Node::Neg(a) => Node::Neg(boxed(a)),
+        Node::Div(a, b) => Node::Div(boxed(a), boxed(b)),
+        Node::Pow(a, b) => Node::Pow(boxed(a), boxed(b)),
+        Node::Call(function, parts) => Node::Call(function.clone(), map(parts)),
+        Node::Percent(a) => Node::Percent(boxed(a)),
+        Node::Degree(a) => Node::Degree(boxed(a)),
+        Node::Unit(a, unit) => Node::Unit(boxed(a), unit.clone()),
+        Node::Relation(parts, ops) => Node::Relation(map(parts), ops.clone()),
+        Node::Group(open, parts, close) => Node::Group(*open, map(parts), *close),
+        other => other.clone(),
+    }
+}
