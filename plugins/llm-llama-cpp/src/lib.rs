@@ -1,1 +1,17 @@
+//! TALE plugin `llama-cpp`: local GGUF models, many requests computed together by llama.cpp.
+//!
+//! `llm.rs` is the component; `engine` is the thread behind it. Nothing of it is an API: other
+//! crates load the library.
 
+mod digest;
+mod engine;
+mod gguf;
+mod llm;
+mod logs;
+mod model;
+mod options;
+mod template;
+
+pub use llm::{LlamaCpp, Stats};
+pub use options::{KvType, Lora, Options, Switch};
+pub use template::ChatTemplate;

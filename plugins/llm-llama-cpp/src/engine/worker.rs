@@ -1,0 +1,339 @@
+//! The thread that computes.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use llama_cpp_2::{llama_batch::LlamaBatch, model::LlamaModel};
+use tale_api::{Error, ErrorKind, FinishReason, Result};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot,
+};
+
+use super::{
+    Config, Counters, Job, Ready,
+    cache::{Cache, sequence},
+    prefix::{self, Start},
+    sampler::Scratch,
+    slot::{Phase, Slot, Task},
+};
+use crate::model::{self, Loaded};
+
+/// Requests that the thread holds beyond its slots, so that it can see who gave up.
+const HELD: usize = 1024;
+
+/// Tokens of a slot where neither option nor model says less.
+const USUAL_CONTEXT: u32 = 2048;
+
+/// Loads the model, says so through `ready`, and serves `jobs` until `stop` or until nobody can
+/// send any more.
+pub(super) fn run(
+    config: &Config,
+    jobs: mpsc::Receiver<Job>,
+    ready: oneshot::Sender<Result<Ready>>,
+    stop: &AtomicBool,
+    counters: &Counters,
+) {
+    let lora = config.lora.as_ref().map(|(path, scale)| (path.as_path(), *scale));
+    let Loaded { model, mut adapter, header } = match model::load(&config.path, config.gpu_layers, lora) {
+        Ok(loaded) => loaded,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    let started = context_length(config, &model)
+        .and_then(|length| Ok((length, Cache::new(&model, adapter.as_mut(), config, length)?)));
+    let (context, cache) = match started {
+        Ok(started) => started,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    if ready.send(Ok(Ready { model: Arc::clone(&model), header, context })).is_err() {
+        return;
+    }
+    let mut worker = Worker {
+        cache,
+        model: &model,
+        slots: (0..config.slots).map(|_| Slot::default()).collect(),
+        queue: VecDeque::new(),
+        context: context as usize,
+        room: config.batch as usize,
+        reuse: config.prefix_cache,
+        batch: LlamaBatch::new(config.batch as usize, 1),
+        scratch: Scratch::default(),
+        piece: Vec::new(),
+        step: 0,
+        gap_since: None,
+        counters,
+    };
+    worker.serve(jobs, stop);
+}
+
+fn context_length(config: &Config, model: &LlamaModel) -> Result<u32> {
+    let trained = model.n_ctx_train();
+    match config.context {
+        None => Ok(trained.min(USUAL_CONTEXT)),
+        Some(wanted) if wanted <= trained => Ok(wanted),
+        Some(wanted) => Err(Error::new(
+            ErrorKind::InvalidOptions,
+            format!("`context` is {wanted} tokens, the model was made for {trained}"),
+        )),
+    }
+}
+
+struct Worker<'a> {
+    cache: Cache<'a>,
+    model: &'a LlamaModel,
+    slots: Vec<Slot>,
+    /// Requests that wait for a slot, oldest first.
+    queue: VecDeque<Job>,
+    /// Tokens that one slot holds.
+    context: usize,
+    /// Tokens that one step holds.
+    room: usize,
+    reuse: bool,
+    batch: LlamaBatch<'a>,
+    scratch: Scratch,
+    piece: Vec<u8>,
+    step: u64,
+    /// The step in which a gap between busy slots was first seen.
+    gap_since: Option<u64>,
+    counters: &'a Counters,
+}
+
+/// What a slot put into a step.
+struct Part {
+    slot: usize,
+    tokens: usize,
+    /// Where in the batch its last token is, if its logits were asked for.
+    output: Option<i32>,
+}
+
+impl Worker<'_> {
+    fn serve(&mut self, mut jobs: mpsc::Receiver<Job>, stop: &AtomicBool) {
+        while self.receive(&mut jobs) && !stop.load(Ordering::Relaxed) {
+            self.step += 1;
+            self.let_go();
+            self.admit();
+            self.resume_waiting();
+            self.close_gap();
+            let parts = self.plan();
+            if parts.is_empty() {
+                continue;
+            }
+            let begun = Instant::now();
+            let decoded = self.cache.decode(&mut self.batch);
+            count(&self.counters.decoding_ns, begun);
+            match decoded {
+                Ok(()) => self.advance(&parts),
+                Err(error) => self.fail(&parts, &error),
+            }
+            self.counters.steps.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes what has arrived; waits if there is nothing else to do. `false`: the engine is dropped.
+    fn receive(&mut self, jobs: &mut mpsc::Receiver<Job>) -> bool {
+        if self.queue.is_empty() && self.slots.iter().all(|s| s.task.is_none()) {
+            match jobs.blocking_recv() {
+                Some(job) => self.queue.push_back(job),
+                None => return false,
+            }
+        }
+        while self.queue.len() < HELD {
+            match jobs.try_recv() {
+                Ok(job) => self.queue.push_back(job),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+        true
+    }
+
+    /// Frees what nobody waits for.
+    fn let_go(&mut self) {
+        self.queue.retain(|job| !job.reply.is_closed());
+        for slot in &mut self.slots {
+            if slot.task.as_ref().is_some_and(Task::is_abandoned) {
+                slot.task = None;
+            }
+        }
+    }
+
+    /// Gives free slots to the requests that wait longest.
+    fn admit(&mut self) {
+        while let Some(job) = self.queue.front() {
+            let views: Vec<_> = self.slots.iter().map(Slot::view).collect();
+            let Some(start) = prefix::choose(&views, &job.prompt, self.reuse) else { break };
+            let job = self.queue.pop_front().expect("there is a front");
+            if let Some(task) = Task::new(job, self.context, self.model) {
+                self.place(task, start);
+            }
+        }
+    }
+
+    /// Puts `task` where `start` says, with as much of its prompt as is there already.
+    fn place(&mut self, mut task: Task, start: Start) {
+        let (slot, keep) = match start {
+            Start::Wait { slot, source, until } => {
+                task.phase = Phase::Waiting { source, until };
+                self.slots[slot].task = Some(task);
+                return;
+            }
+            Start::There { slot, keep } => (slot, keep),
+            Start::Copy { slot, from, keep } => {
+                self.cache.copy(from, slot);
+                self.counters.copies.fetch_add(1, Ordering::Relaxed);
+                self.slots[slot].cached = self.slots[from].cached.clone();
+                (slot, keep)
+            }
+        };
+        let had = self.slots[slot].cached.len();
+        let kept = self.cache.trim(slot, had, keep);
+        let slot = &mut self.slots[slot];
+        slot.cached.truncate(kept);
+        slot.prompt_len = task.prompt.len();
+        slot.last_used = self.step;
+        task.reused = kept;
+        task.phase = Phase::Prompt;
+        slot.task = Some(task);
+    }
+
+    /// Starts requests whose beginning is evaluated by now, or never will be.
+    fn resume_waiting(&mut self) {
+        for index in 0..self.slots.len() {
+            let Some(Task { phase: Phase::Waiting { source, until }, .. }) = self.slots[index].task else {
+                continue;
+            };
+            let source = &self.slots[source];
+            let coming = matches!(source.task, Some(Task { phase: Phase::Prompt, .. }));
+            if coming && source.cached.len() < until {
+                continue;
+            }
+            let task = self.slots[index].task.take().expect("it was there above");
+            let views: Vec<_> = (0..).zip(&self.slots).map(|(i, s)| {
+                let mut view = s.view();
+                view.free = i == index;
+                view
+            }).collect();
+            let start = prefix::choose(&views, &task.prompt, self.reuse).expect("its own slot is free");
+            self.place(task, start);
+        }
+    }
+
+    /// Moves the last busy slot into a gap before it: a step that skips a slot is computed in two
+    /// parts, each nearly as slow as the whole. A gap that the next request fills is left alone.
+    fn close_gap(&mut self) {
+        let busy = |s: &Slot| s.task.is_some();
+        let first = self.slots.iter().position(busy);
+        let last = self.slots.iter().rposition(busy);
+        let (Some(first), Some(last)) = (first, last) else { return };
+        let gap = (first..last).find(|&i| !busy(&self.slots[i]));
+        let (Some(gap), true) = (gap, self.slots[last].is_generating()) else {
+            self.gap_since = None;
+            return;
+        };
+        if self.step < *self.gap_since.get_or_insert(self.step) + 2 {
+            return;
+        }
+        self.gap_since = None;
+        self.cache.copy(last, gap);
+        self.counters.copies.fetch_add(1, Ordering::Relaxed);
+        let task = self.slots[last].task.take();
+        self.slots[gap] = Slot {
+            cached: self.slots[last].cached.clone(),
+            prompt_len: self.slots[last].prompt_len,
+            last_used: self.step,
+            task,
+        };
+    }
+
+    /// Fills the batch, in the order of the slots.
+    fn plan(&mut self) -> Vec<Part> {
+        self.batch.clear();
+        // Every generating slot has its token; prompts share what is left.
+        let generating = self.slots.iter().filter(|s| s.is_generating()).count();
+        let mut room = self.room - generating;
+        let mut parts = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            let Some(task) = &slot.task else { continue };
+            let tokens = if slot.is_generating() { 1 } else { slot.wanted().min(room) };
+            if tokens == 0 {
+                continue;
+            }
+            let from = slot.cached.len();
+            let (new, last) = match task.phase {
+                Phase::Generating { ref next } => (std::slice::from_ref(next), true),
+                _ => (&task.prompt[from..from + tokens], from + tokens == task.prompt.len()),
+            };
+            if !slot.is_generating() {
+                room -= tokens;
+                self.counters.prompt_tokens.fetch_add(tokens as u64, Ordering::Relaxed);
+            }
+            for (i, &token) in new.iter().enumerate() {
+                let position = sequence(from + i);
+                let wants_logits = last && i + 1 == tokens;
+                self.batch
+                    .add(token, position, &[sequence(index)], wants_logits)
+                    .expect("the batch has room for what was planned");
+            }
+            parts.push(Part { slot: index, tokens, output: last.then(|| self.batch.n_tokens() - 1) });
+        }
+        parts
+    }
+
+    /// Takes the results of a step.
+    fn advance(&mut self, parts: &[Part]) {
+        let begun = Instant::now();
+        for part in parts {
+            let slot = &mut self.slots[part.slot];
+            let Some(task) = &mut slot.task else { continue };
+            slot.last_used = self.step;
+            match task.phase {
+                Phase::Generating { next } => slot.cached.push(next),
+                _ => {
+                    let from = slot.cached.len();
+                    slot.cached.extend_from_slice(&task.prompt[from..from + part.tokens]);
+                }
+            }
+            let Some(output) = part.output else { continue };
+            let logits = self.cache.logits(output);
+            let drawn = task.draw(logits, self.model, &mut self.scratch, &mut self.piece);
+            self.counters.generated_tokens.fetch_add(1, Ordering::Relaxed);
+            match drawn {
+                Ok(None) => {}
+                Ok(Some(reason)) => self.end(part.slot, Ok(reason)),
+                Err(error) => self.end(part.slot, Err(error)),
+            }
+        }
+        count(&self.counters.sampling_ns, begun);
+    }
+
+    fn end(&mut self, slot: usize, how: Result<FinishReason>) {
+        let task = self.slots[slot].task.take().expect("only a slot with a request ends one");
+        match how {
+            Ok(reason) => task.finish(reason),
+            Err(error) => task.fail(error),
+        }
+    }
+
+    /// Ends every request of a step that could not be computed; their slots start anew, because
+    /// nobody knows what was stored.
+    fn fail(&mut self, parts: &[Part], error: &Error) {
+        for part in parts {
+            self.end(part.slot, Err(error.clone()));
+            let slot = &mut self.slots[part.slot];
+            let had = slot.cached.len() + part.tokens;
+            self.cache.trim(part.slot, had, 0);
+            slot.cached.clear();
+        }
+    }
+}
+
+fn count(counter: &std::sync::atomic::AtomicU64, since: Instant) {
+    let elapsed = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    counter.fetch_add(elapsed, Ordering::Relaxed);
+}
