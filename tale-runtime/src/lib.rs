@@ -3,8 +3,13 @@
 //! Data flows one way: manifest → plan → pipeline → calls → store → report. A pipeline knows the
 //! traits of `tale-api` only, never a plugin; the report reads the store only, never a pipeline.
 
+pub mod cli;
 pub mod diagnostics;
 pub mod fetch;
 pub mod manifest;
+pub mod pipeline;
+pub mod plan;
+pub mod registry;
 pub mod report;
+pub mod run_dir;
 pub mod store;

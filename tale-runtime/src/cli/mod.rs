@@ -3,6 +3,7 @@
 mod ask;
 mod dataset;
 mod grade;
+mod listing;
 mod model;
 mod output;
 mod plugin;

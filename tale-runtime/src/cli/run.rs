@@ -9,13 +9,14 @@ use clap::Args;
 
 use super::{Exit, Failure, Global, Outcome, interrupted, output};
 use crate::{
-    diagnostics::{Diagnostic, Diagnostics, Place},
+    diagnostics::Diagnostic,
+    manifest::Change,
     pipeline::{self, Ending, Observer, PipelineError},
     plan::Plan,
     progress,
     registry::Registry,
     report::{self, Summary},
-    run_dir,
+    run_dir::{self, AdoptError},
     store::Store,
 };
 
@@ -67,10 +68,7 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
         output::note(&format!("the earlier run was moved to {}", aside.display()));
     }
     let store = Arc::new(Store::open(&dir)?);
-    let differing = run_dir::adopt(&store, &plan).await?;
-    if !differing.is_empty() {
-        return Err(other_manifest(&dir, &differing));
-    }
+    run_dir::adopt(&store, &plan).await.map_err(taken)?;
     if !global.quiet && !global.json {
         output::note(&format!("opening models and data sets of `{}`", plan.manifest.name));
     }
@@ -78,10 +76,7 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
         opened = plan.open(&registry, Arc::clone(&store)) => opened?,
         () = interrupted() => return Ok(Exit::Interrupted),
     };
-    let changed = run_dir::adopt_digests(&store, &opened.digests).await?;
-    if !changed.is_empty() {
-        return Err(other_data(&dir, &changed));
-    }
+    run_dir::adopt_digests(&store, &opened.digests).await.map_err(taken)?;
 
     let observer: Arc<dyn Observer> = if global.quiet {
         Arc::new(progress::Silent)
@@ -139,7 +134,7 @@ fn finish(
 
 async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
     let preview = plan.preview(registry).await?;
-    let resolved = plan.manifest.resolved_toml(&plan.secrets);
+    let resolved = plan.manifest.resolved_toml(&plan.secrets).map_err(Failure::usage)?;
     if global.json {
         output::json(&serde_json::json!({ "manifest": resolved, "preview": preview }));
         return Ok(Exit::Done);
@@ -170,27 +165,26 @@ async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn other_manifest(dir: &Path, differing: &[run_dir::Difference]) -> Failure {
-    let mut diagnostic = Diagnostic::error(format!(
-        "`{}` holds a run of another manifest",
-        dir.display()
-    ));
-    for difference in differing {
-        diagnostic = diagnostic.cause(difference.to_string());
-    }
-    Failure::usage(Diagnostics::from(diagnostic.help(START_OVER)))
+/// A run directory that belongs to another run: a matter of usage, told key by key.
+fn taken(e: AdoptError) -> Failure {
+    let causes: Vec<String> = match &e {
+        AdoptError::OtherManifest { changes, .. } => changes.iter().map(describe).collect(),
+        AdoptError::OtherData { labels, .. } => {
+            labels.iter().map(|label| format!("the content of {label} is another")).collect()
+        }
+        _ => return e.into(),
+    };
+    let diagnostic = causes.into_iter().fold(Diagnostic::error(e.to_string()), Diagnostic::cause);
+    Failure::usage(diagnostic.help(
+        "give this run another folder with `--out DIR`, or start over with `--fresh`, which moves \
+         the earlier run aside and asks everything again",
+    ))
 }
 
-fn other_data(dir: &Path, changed: &[String]) -> Failure {
-    let mut diagnostic = Diagnostic::at(
-        Place::file(dir.display().to_string()),
-        "models or data have changed since this run began",
-    );
-    for label in changed {
-        diagnostic = diagnostic.cause(format!("the content of {label} is another"));
-    }
-    Failure::usage(Diagnostics::from(diagnostic.help(START_OVER)))
+fn describe(change: &Change) -> String {
+    let show = |value: &Option<serde_json::Value>| match value {
+        Some(value) => value.to_string(),
+        None => "absent".to_owned(),
+    };
+    format!("`{}` was {}, now {}", change.key, show(&change.before), show(&change.after))
 }
-
-const START_OVER: &str = "give this run another folder with `--out DIR`, or start over with \
-                          `--fresh`, which moves the earlier run aside and asks everything again";

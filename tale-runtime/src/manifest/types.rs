@@ -260,6 +260,21 @@ pub struct DatasetSpec {
 }
 
 impl DatasetSpec {
+    /// A data set of one question, as the plugin `inline` takes it.
+    #[must_use]
+    pub fn inline(question: Value) -> Self {
+        Self {
+            plugin: "inline".to_owned(),
+            name: None,
+            path: None,
+            limit: None,
+            offset: 0,
+            sample: None,
+            on_error: OnError::default(),
+            options: Map::from_iter([("questions".to_owned(), Value::Array(vec![question]))]),
+        }
+    }
+
     /// What results call it.
     #[must_use]
     pub fn label(&self) -> &str {

@@ -335,7 +335,12 @@ impl Sample {
 
     fn events(&self) -> Events<GenerateEvent> {
         let (observer, cell) = (Arc::clone(&self.observer), self.cell);
-        Events::to(move |_| observer.tokens(cell, 1))
+        Events::to(move |event| match event {
+            GenerateEvent::Delta { text } | GenerateEvent::ReasoningDelta { text } => {
+                observer.delta(cell, &text);
+            }
+            _ => {}
+        })
     }
 
     /// Whether the error ends the run: where every further question would meet it too, going on

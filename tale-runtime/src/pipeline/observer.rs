@@ -21,8 +21,8 @@ pub trait Observer: Send + Sync {
     /// A sample is committed. `resumed` says that it was found in the journal.
     fn sample(&self, cell: CellId, measure: &Measure, resumed: bool);
 
-    /// A part of an answer has come, of about so many tokens.
-    fn tokens(&self, cell: CellId, tokens: u64);
+    /// A part of an answer has come; about one token where the model streams.
+    fn delta(&self, cell: CellId, text: &str);
 
     /// Something people should know and that is no error.
     fn note(&self, text: &str);

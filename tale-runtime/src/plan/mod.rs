@@ -8,10 +8,13 @@ mod files;
 mod open;
 mod preview;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
-use tale_api::{ComponentKind, CreateEnv, host::LoadPolicy};
+use tale_api::{ComponentKind, CreateEnv, host::{Deadlines, LoadPolicy}};
 use tale_plugin_standard::{Method, PromptSet};
 
 use crate::{
@@ -88,7 +91,17 @@ impl Plan {
         sets: &[String],
         registry: impl FnOnce(&[PathBuf]) -> Result<Registry, Diagnostics>,
     ) -> Result<(Self, Registry), Diagnostics> {
-        let (loaded, mut problems) = manifest::read(path, sets);
+        Self::resolve(manifest::read(path, sets), registry)
+    }
+
+    /// As [`Plan::read`], of a manifest that has been read.
+    ///
+    /// # Errors
+    /// As [`Plan::read`].
+    pub fn resolve(
+        (loaded, mut problems): (Option<Loaded>, Diagnostics),
+        registry: impl FnOnce(&[PathBuf]) -> Result<Registry, Diagnostics>,
+    ) -> Result<(Self, Registry), Diagnostics> {
         let Some(loaded) = loaded else { return Err(problems) };
         let base = loaded.source.base_dir().to_owned();
         let dirs: Vec<PathBuf> = loaded.manifest.plugin_dirs.iter().map(|d| base.join(d)).collect();
@@ -220,9 +233,7 @@ impl Resolver<'_> {
         }));
 
         let mut options = at.options.clone();
-        let mut lifted_keys = Vec::new();
         for (key, value) in &at.lifted {
-            lifted_keys.push(*key);
             options.entry(*key).or_insert_with(|| value.clone());
         }
         if at.kind == ComponentKind::Llm {
@@ -230,9 +241,7 @@ impl Resolver<'_> {
         }
         let plugin = format!("{} `{}`", at.kind, at.plugin);
         let options = Value::Object(options);
-        let found =
-            self.source().check_options(&at.table, &lifted_keys, &plugin, schema, &options);
-        for problem in found {
+        for problem in self.source().check_options(&at.table, &plugin, schema, &options) {
             self.problems.push(problem);
         }
         let policy = policy(manifest, &located.plugin);
@@ -300,7 +309,10 @@ fn policy(manifest: &Manifest, plugin: &str) -> LoadPolicy {
     let mut policy = LoadPolicy::default();
     if let Some(spec) = manifest.plugins.get(plugin) {
         policy.sha256.clone_from(&spec.sha256);
-        policy.allow_writable_dir = spec.allow_writable_dir;
+        policy.allow_writable_by_others = spec.allow_writable_dir;
+        if let Some(seconds) = spec.timeout_s {
+            policy.deadlines = Deadlines::all(Duration::from_secs_f64(seconds));
+        }
     }
     policy
 }

@@ -1,6 +1,6 @@
 //! From a plan to living components: libraries loaded, models in memory, files open.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tale_api::{ComponentKind, Error, Sampling, host::Plugin};
 use tale_plugin_standard::{Method, PromptSet};
@@ -22,7 +22,7 @@ use crate::{
 #[non_exhaustive]
 pub enum OpenError {
     /// Its library cannot be loaded.
-    #[error("{}", .0.message())]
+    #[error(transparent)]
     Load(Diagnostic),
     /// It could not be created from its options.
     #[error("cannot create {kind} `{name}`: {source}")]
@@ -66,7 +66,7 @@ impl Plan {
         let mut llms = Vec::new();
         for (plan, spec) in self.llms.iter().zip(&self.manifest.llm) {
             let component = &plan.component;
-            let plugin = load(registry, component, spec.timeout_s)?;
+            let plugin = load(registry, component)?;
             let name = &component.located.component.name;
             let created = async {
                 let llm = plugin.llm(name, component.options.clone(), &self.env).await?;
@@ -102,7 +102,7 @@ impl Plan {
         plan: &super::DatasetPlan,
     ) -> Result<DatasetSetup, OpenError> {
         let component = &plan.component;
-        let plugin = load(registry, component, None)?;
+        let plugin = load(registry, component)?;
         let name = &component.located.component.name;
         let created = async {
             let dataset = plugin.dataset(name, component.options.clone(), &self.env).await?;
@@ -118,7 +118,7 @@ impl Plan {
         registry: &Registry,
     ) -> Result<Option<EstimatorSetup>, OpenError> {
         let Some(component) = &self.estimator else { return Ok(None) };
-        let plugin = load(registry, component, None)?;
+        let plugin = load(registry, component)?;
         let name = &component.located.component.name;
         let estimator = plugin
             .estimator(name, component.options.clone(), &self.env)
@@ -172,15 +172,8 @@ fn call_defaults(spec: &LlmSpec, seed: u64) -> CallDefaults {
     }
 }
 
-fn load(
-    registry: &Registry,
-    component: &ComponentPlan,
-    timeout_s: Option<f64>,
-) -> Result<Plugin, OpenError> {
-    let plugin =
-        registry.load(&component.located, &component.policy).map_err(OpenError::Load)?;
-    let _ = timeout_s.map(Duration::from_secs_f64);
-    Ok(plugin)
+fn load(registry: &Registry, component: &ComponentPlan) -> Result<Plugin, OpenError> {
+    registry.load(&component.located, &component.policy).map_err(OpenError::Load)
 }
 
 fn failed(component: &ComponentPlan, source: Error) -> OpenError {

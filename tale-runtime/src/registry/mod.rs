@@ -211,9 +211,5 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 /// A library that cannot be used, as people are told.
 #[must_use]
 pub fn load_error(e: &LoadError) -> Diagnostic {
-    let diagnostic = Diagnostic::from_error(e);
-    match e.hint() {
-        Some(hint) => diagnostic.help(hint),
-        None => diagnostic,
-    }
+    Diagnostic::from_error(e).help(e.hint())
 }

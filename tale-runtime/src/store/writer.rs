@@ -147,6 +147,263 @@ impl Store {
 
     /// The samples of `cells` at positions `from..to` that need no more work: all but failed ones.
     pub async fn finished(
+        &self,
+        cells: Vec<CellId>,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<(CellId, Measure)>, StoreError> {
+        self.ask(|answer| Operation::Finished { cells, from, to, answer }).await
+    }
+
+    async fn ask<T>(&self, operation: impl FnOnce(Answer<T>) -> Operation) -> Result<T, StoreError> {
+        let (answer, result) = oneshot::channel();
+        let operations = self.operations.as_ref().ok_or(StoreError::Closed)?;
+        operations.send(operation(answer)).await.map_err(|_| StoreError::Closed)?;
+        result.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Store {
+    /// Waits until everything handed over is committed.
+    fn drop(&mut self) {
+        drop(self.operations.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported already; there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// An answer that is given once the fate of its transaction is known.
+type Acknowledgement = Box<dyn FnOnce(Option<&Failure>)>;
+
+/// Why a transaction failed, for every operation in it; an error value itself cannot be shared.
+enum Failure {
+    Full,
+    Other(String),
+}
+
+impl Failure {
+    fn of(e: &StoreError) -> Self {
+        match e {
+            StoreError::Full => Self::Full,
+            StoreError::Sqlite(cause) => Self::Other(cause.to_string()),
+            other => Self::Other(other.to_string()),
+        }
+    }
+
+    fn error(&self) -> StoreError {
+        match self {
+            Self::Full => StoreError::Full,
+            Self::Other(cause) => StoreError::Commit { cause: cause.clone() },
+        }
+    }
+}
+
+fn work(db: &Connection, mut queue: mpsc::Receiver<Operation>) {
+    let mut waiting = Vec::with_capacity(BATCH);
+    while queue.blocking_recv_many(&mut waiting, BATCH) > 0 {
+        let mut batch = Batch { db, failure: None, acknowledgements: Vec::new() };
+        batch.note(db.execute_batch("BEGIN IMMEDIATE"));
+        for operation in waiting.drain(..) {
+            batch.perform(operation);
+        }
+        if batch.failure.is_none() {
+            batch.note(db.execute_batch("COMMIT"));
+        }
+        if batch.failure.is_some() {
+            // A full disk may have ended the transaction already; then there is nothing to undo.
+            let _ = db.execute_batch("ROLLBACK");
+        }
+        for acknowledge in batch.acknowledgements {
+            acknowledge(batch.failure.as_ref());
+        }
+    }
+}
+
+/// The operations of one transaction. They succeed or fail together: an operation that finds an
+/// error takes the others with it, and all their callers learn why.
+struct Batch<'a> {
+    db: &'a Connection,
+    failure: Option<Failure>,
+    acknowledgements: Vec<Acknowledgement>,
+}
+
+impl Batch<'_> {
+    fn note(&mut self, result: rusqlite::Result<()>) {
+        if let Err(e) = result {
+            self.failure = Some(Failure::of(&StoreError::from(e)));
+        }
+    }
+
+    fn perform(&mut self, operation: Operation) {
+        match operation {
+            Operation::Meta { key, answer } => self.settle(answer, |db| reader::meta(db, &key)),
+            Operation::SetMeta { key, value, answer } => {
+                self.settle(answer, |db| set_meta(db, &key, &value));
+            }
+            Operation::Cell { cell, answer } => self.settle(answer, |db| cell_id(db, &cell)),
+            Operation::FindCall { key, answer } => self.settle(answer, |db| find_call(db, key)),
+            Operation::PutCall { key, call, answer } => {
+                self.settle(answer, |db| put_call(db, key, &call));
+            }
+            Operation::PutSample { question, sample, answer } => {
+                self.settle(answer, |db| put_sample(db, &question, &sample));
+            }
+            Operation::Finished { cells, from, to, answer } => {
+                self.settle(answer, |db| finished(db, &cells, from, to));
+            }
+        }
+    }
+
+    fn settle<T: 'static>(
+        &mut self,
+        answer: Answer<T>,
+        perform: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) {
+        let value = match &self.failure {
+            Some(_) => None,
+            None => match perform(self.db) {
+                Ok(value) => Some(value),
+                Err(e) => {
+                    self.failure = Some(Failure::of(&e));
+                    None
+                }
+            },
+        };
+        self.acknowledgements.push(Box::new(move |failure| {
+            let result = match (failure, value) {
+                (Some(failure), _) => Err(failure.error()),
+                (None, Some(value)) => Ok(value),
+                (None, None) => Err(StoreError::Closed),
+            };
+            // Nobody waits any more where the call was cancelled; the record stands all the same.
+            let _ = answer.send(result);
+        }));
+    }
+}
+
+fn set_meta(db: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
+    db.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
+        .execute([key, value])?;
+    Ok(())
+}
+
+fn cell_id(db: &Connection, cell: &Cell) -> Result<CellId, StoreError> {
+    let names = [&cell.llm, &cell.dataset, &cell.method];
+    db.execute("INSERT OR IGNORE INTO cell (llm, dataset, method) VALUES (?1, ?2, ?3)", names)?;
+    let id = db.query_row(
+        "SELECT id FROM cell WHERE llm = ?1 AND dataset = ?2 AND method = ?3",
+        names,
+        |r| r.get(0),
+    )?;
+    Ok(CellId(id))
+}
+
+fn find_call(db: &Connection, key: CallKey) -> Result<Option<(CallId, CallRow)>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT id, prompt, completion, reasoning, finish_reason, input_tokens, \
+         cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, model \
+         FROM call WHERE key = ?1",
+    )?;
+    let found = statement
+        .query_row([key.0.as_slice()], |r| Ok((CallId(r.get(0)?), reader::call(r, 1)?)))
+        .optional()?;
+    Ok(found)
+}
+
+fn put_call(db: &Connection, key: CallKey, call: &CallRow) -> Result<CallId, StoreError> {
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO call (key, prompt, completion, reasoning, finish_reason, \
+         input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, \
+         model) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute(params![
+        key.0.as_slice(),
+        call.prompt,
+        call.completion,
+        call.reasoning,
+        call.finish_reason,
+        call.input_tokens,
+        call.cached_input_tokens,
+        call.output_tokens,
+        call.reasoning_tokens,
+        call.latency_s,
+        call.cost_usd,
+        call.model,
+    ])?;
+    let id = db
+        .prepare_cached("SELECT id FROM call WHERE key = ?1")?
+        .query_row([key.0.as_slice()], |r| r.get(0))?;
+    Ok(CallId(id))
+}
+
+fn put_sample(
+    db: &Connection,
+    q: &NewQuestion,
+    s: &NewSample,
+) -> Result<Measure, StoreError> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO question (dataset, position, id, question, gold, kind) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![q.dataset, q.position, q.id, q.question, q.gold, q.kind])?;
+
+    let estimate = estimate_sums(db, &s.estimate_calls)?;
+    let ids = s.estimate_calls.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",");
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO sample (cell, position, outcome, answer, reason, budget, fallback, \
+         answer_call, estimate_calls, estimate_output_tokens, estimate_cost_usd, \
+         estimate_latency_s, error_kind, error) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?
+    .execute(params![
+        s.cell.0,
+        s.position,
+        s.outcome.as_str(),
+        s.answer,
+        s.reason,
+        s.budget,
+        s.fallback,
+        s.answer_call.map(|id| id.0),
+        (!ids.is_empty()).then_some(ids),
+        estimate.output_tokens,
+        estimate.cost_usd,
+        estimate.latency_s,
+        s.error.as_ref().map(|(kind, _)| kind),
+        s.error.as_ref().map(|(_, text)| text),
+    ])?;
+    let recorded = db
+        .prepare_cached(reader::MEASURE_AT)?
+        .query_row(params![s.cell.0, s.position], reader::measure)?;
+    Ok(recorded)
+}
+
+#[derive(Default)]
+struct EstimateSums {
+    output_tokens: Option<u64>,
+    cost_usd: Option<f64>,
+    latency_s: Option<f64>,
+}
+
+fn estimate_sums(db: &Connection, calls: &[CallId]) -> Result<EstimateSums, StoreError> {
+    let mut sums = EstimateSums::default();
+    for id in calls {
+        let (tokens, cost, latency): (Option<u64>, Option<f64>, f64) = db
+            .prepare_cached("SELECT output_tokens, cost_usd, latency_s FROM call WHERE id = ?1")?
+            .query_row([id.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+        if let Some(tokens) = tokens {
+            *sums.output_tokens.get_or_insert(0) += tokens;
+        }
+        if let Some(cost) = cost {
+            *sums.cost_usd.get_or_insert(0.0) += cost;
+        }
+        *sums.latency_s.get_or_insert(0.0) += latency;
+    }
+    Ok(sums)
+}
+
+fn finished(
     db: &Connection,
     cells: &[CellId],
     from: u64,

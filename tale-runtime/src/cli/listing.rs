@@ -1,0 +1,96 @@
+//! What models and data sets have in common on the command line: a catalogue to list and fetch from.
+
+use clap::Args;
+use comfy_table::{Table, presets};
+
+use super::{Exit, Failure, Global, Outcome, interrupted, on_runtime, output};
+use crate::{
+    diagnostics::Diagnostic,
+    fetch::{self, Check, Entry, FetchError, Fetched, Fetcher, Kind, Status, Store, catalogue},
+};
+
+#[derive(Args)]
+pub(super) struct FetchArgs {
+    /// Its name in the list
+    name: String,
+    /// Hash a file that is already there, and fetch it again if it is damaged
+    #[arg(long)]
+    verify: bool,
+}
+
+pub(super) fn list(entries: &[Entry], global: &Global) -> Outcome {
+    let store = Store::open()?;
+    if global.json {
+        let rows: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                serde_json::json!({
+                    "name": entry.name,
+                    "description": entry.description,
+                    "bytes": entry.bytes,
+                    "sha256": entry.sha256,
+                    "licence": entry.licence,
+                    "licence_note": entry.licence_note,
+                    "homepage": entry.homepage,
+                    "path": store.path(entry),
+                    "present": store.present(entry).is_some(),
+                })
+            })
+            .collect();
+        output::json(&rows);
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["NAME", "SIZE", "LICENCE", "HERE", "WHAT IT IS"]);
+    for entry in entries {
+        let size = indicatif::DecimalBytes(entry.bytes).to_string();
+        let here = match store.status(entry) {
+            Status::Present => "yes".to_owned(),
+            Status::Partial { have } => format!("{}%", have * 100 / entry.bytes.max(1)),
+            _ => "no".to_owned(),
+        };
+        table.add_row([&entry.name, &size, &entry.licence, &here, &entry.description]);
+    }
+    output::line(&table.to_string());
+    Ok(Exit::Done)
+}
+
+pub(super) fn fetch(entries: &[Entry], kind: Kind, args: &FetchArgs, global: &Global) -> Outcome {
+    let entry = catalogue::find(entries, kind, &args.name).map_err(explain)?;
+    if !global.quiet {
+        let licence = match &entry.licence_note {
+            Some(note) => format!("licence: {} ({note})", entry.licence),
+            None => format!("licence: {}", entry.licence),
+        };
+        output::note(&licence);
+    }
+    let check = if args.verify { Check::Digest } else { Check::Size };
+    on_runtime(async {
+        let fetcher = Fetcher::open().map_err(explain)?;
+        let progress: Box<dyn fetch::FetchProgress> =
+            if global.quiet { Box::new(fetch::Silent) } else { fetch::for_people() };
+        let fetched = tokio::select! {
+            fetched = fetcher.fetch(entry, check, &*progress) => fetched.map_err(explain)?,
+            () = interrupted() => return Ok(Exit::Interrupted),
+        };
+        if global.json {
+            output::json(&serde_json::json!({
+                "name": entry.name,
+                "path": fetched.path(),
+                "downloaded": matches!(fetched, Fetched::Downloaded { .. }),
+            }));
+        } else {
+            output::line(&fetched.path().display().to_string());
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn explain(e: FetchError) -> Failure {
+    let diagnostic = Diagnostic::from_error(&e);
+    let diagnostic = match e.hint() {
+        Some(hint) => diagnostic.help(hint),
+        None => diagnostic,
+    };
+    Failure { code: 1, diagnostics: diagnostic.into() }
+}

@@ -1,0 +1,158 @@
+//! `tale plugin list|inspect`: what plugins say of themselves. None of their code is run.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use comfy_table::{Table, presets};
+use serde_json::json;
+use tale_api::{PluginManifest, host::Plugin};
+
+use super::{Exit, Failure, Global, Outcome, output};
+use crate::registry::{Registry, load_error};
+
+#[derive(Subcommand)]
+pub(super) enum PluginCommand {
+    /// List the plugins of the search path and those linked in
+    List,
+    /// Show what a plugin offers, with the options of each component
+    Inspect {
+        /// A library, or the name of a plugin or component
+        plugin: String,
+    },
+}
+
+pub(super) fn plugin(command: &PluginCommand, global: &Global) -> Outcome {
+    let registry = global.registry(&[])?;
+    match command {
+        PluginCommand::List => list(&registry, global),
+        PluginCommand::Inspect { plugin } => inspect(&registry, plugin, global),
+    }
+    .map(|()| Exit::Done)
+}
+
+fn list(registry: &Registry, global: &Global) -> Result<(), Failure> {
+    if global.json {
+        let mut rows: Vec<_> = registry
+            .linked()
+            .map(|m| json!({ "name": m.name, "version": m.version, "origin": "linked", "components": m.components }))
+            .collect();
+        rows.extend(registry.candidates().iter().map(|c| match &c.inspected {
+            Ok(i) => json!({
+                "name": i.manifest.name, "version": i.manifest.version, "origin": c.origin,
+                "path": c.path, "sha256": i.sha256, "abi": i.abi.to_string(),
+                "components": i.manifest.components,
+            }),
+            Err(e) => json!({ "path": c.path, "origin": c.origin, "error": e.to_string() }),
+        }));
+        output::json(&rows);
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["PLUGIN", "VERSION", "ABI", "DIGEST", "OFFERS", "FROM"]);
+    for manifest in registry.linked() {
+        let row = [&*manifest.name, &*manifest.version, "", "", &offers(manifest), "linked in"];
+        table.add_row(row);
+    }
+    for candidate in registry.candidates() {
+        let path = candidate.path.display().to_string();
+        match &candidate.inspected {
+            Ok(i) => {
+                let abi = i.abi.to_string();
+                let digest = i.sha256.get(..12).unwrap_or(&i.sha256);
+                let m = &i.manifest;
+                table.add_row([&*m.name, &*m.version, &*abi, digest, &offers(m), &*path]);
+            }
+            Err(e) => {
+                table.add_row(["?", "", "", "", &format!("unusable: {e}"), &*path]);
+            }
+        }
+    }
+    output::line(&table.to_string());
+    Ok(())
+}
+
+fn offers(manifest: &PluginManifest) -> String {
+    let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
+    for component in &manifest.components {
+        let kind = component.kind.to_string();
+        match kinds.iter_mut().find(|(k, _)| *k == kind) {
+            Some((_, names)) => names.push(&component.name),
+            None => kinds.push((kind, vec![&component.name])),
+        }
+    }
+    let parts: Vec<String> =
+        kinds.into_iter().map(|(kind, names)| format!("{kind}: {}", names.join(", "))).collect();
+    parts.join("; ")
+}
+
+fn inspect(registry: &Registry, wanted: &str, global: &Global) -> Result<(), Failure> {
+    if Path::new(wanted).is_file() {
+        let path = PathBuf::from(wanted);
+        let inspected = Plugin::inspect(&path).map_err(|e| Failure {
+            code: 1,
+            diagnostics: load_error(&e).into(),
+        })?;
+        if !global.json {
+            output::line(&format!(
+                "{}\nsha256 {}\nABI {}",
+                path.display(),
+                inspected.sha256,
+                inspected.abi
+            ));
+        }
+        show(&inspected.manifest, None, global);
+        return Ok(());
+    }
+    let found = registry.candidates().iter().filter_map(|c| c.inspected.as_ref().ok());
+    let manifests: Vec<&PluginManifest> =
+        registry.linked().chain(found.map(|i| &i.manifest)).collect();
+    if let Some(manifest) = manifests.iter().find(|m| m.name == wanted) {
+        show(manifest, None, global);
+        return Ok(());
+    }
+    let mut offered = manifests
+        .iter()
+        .filter(|m| m.components.iter().any(|c| c.name == wanted))
+        .peekable();
+    if offered.peek().is_none() {
+        return Err(super::usage(
+            format!("no plugin or component `{wanted}`, and no such file"),
+            "`tale plugin list` shows what there is",
+        ));
+    }
+    for manifest in offered {
+        show(manifest, Some(wanted), global);
+    }
+    Ok(())
+}
+
+fn show(manifest: &PluginManifest, only: Option<&str>, global: &Global) {
+    if global.json {
+        output::json(manifest);
+        return;
+    }
+    output::line(&format!("plugin {} {}", manifest.name, manifest.version));
+    for component in manifest.components.iter().filter(|c| only.is_none_or(|name| c.name == name)) {
+        output::line(&format!(
+            "\n{} `{}`: {}",
+            component.kind, component.name, component.description
+        ));
+        let properties = component.options.get("properties").and_then(|p| p.as_object());
+        let required: Vec<&str> = component
+            .options
+            .get("required")
+            .and_then(|r| r.as_array())
+            .map(|r| r.iter().filter_map(|v| v.as_str()).collect())
+            .unwrap_or_default();
+        for (name, schema) in properties.into_iter().flatten() {
+            let default = schema.get("default").filter(|d| !d.is_null());
+            let note = match default {
+                _ if required.contains(&name.as_str()) => " (required)".to_owned(),
+                Some(default) => format!(" (default {default})"),
+                None => String::new(),
+            };
+            let text = schema.get("description").and_then(|d| d.as_str()).unwrap_or("");
+            output::line(&format!("  {name}{note}\n      {}", text.replace('\n', "\n      ")));
+        }
+    }
+}
