@@ -1,0 +1,86 @@
+//! From a journal to what people read: `summary.json`, `samples.jsonl`, `report.md`, `report.html`
+//! and `figures/*.svg`.
+//!
+//! The report sees a run through [`Reader`] and nothing else, so that it can be made again at any
+//! time, from a run that was interrupted, or by a newer `tale`. A data set of a million questions is
+//! read one sample at a time; what pairing and figures need is kept in 24 bytes a sample.
+
+mod column;
+mod files;
+mod findings;
+mod plan;
+mod samples;
+mod savings;
+mod stats;
+mod summary;
+mod table;
+mod words;
+
+use std::path::{Path, PathBuf};
+
+pub use savings::savings;
+pub use stats::{Ratio, mcnemar_exact, ratio, wilson95};
+pub use summary::{BASELINE, MethodRow, Paired, Summary, Totals};
+pub use table::{markdown, notes, paired_markdown, terminal};
+
+use crate::store::{Reader, StoreError};
+use findings::Findings;
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The journal could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file of the report could not be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Writes every file of the report into `run_dir`, from the journal there, and returns the numbers.
+///
+/// Each file is replaced as a whole. Blocking: for a million questions it takes some seconds.
+///
+/// # Errors
+/// [`ReportError::Store`] if `run_dir` is no run, [`ReportError::Write`] if a file cannot be
+/// written.
+///
+/// # Panics
+/// Never: what could fail is the writing of numbers and names as JSON.
+pub fn write(run_dir: &Path) -> Result<Summary, ReportError> {
+    let reader = Reader::open(run_dir)?;
+    let mut findings = Findings::read(&reader)?;
+    if findings.summary.name.is_empty() {
+        findings.summary.name = folder_name(run_dir);
+    }
+    let summary = findings.summary;
+    samples::write(&reader, &run_dir.join("samples.jsonl"))?;
+    let json = serde_json::to_string_pretty(&summary).expect("numbers and names are valid JSON");
+    files::replace_with(&run_dir.join("summary.json"), &(json + "\n"))?;
+    Ok(summary)
+}
+
+/// The numbers of a run. Its name is empty where the journal does not say it.
+///
+/// # Errors
+/// [`ReportError::Store`] if the journal cannot be read.
+pub fn summarise(reader: &Reader) -> Result<Summary, ReportError> {
+    Ok(Findings::read(reader)?.summary)
+}
+
+fn folder_name(dir: &Path) -> String {
+    let whole = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    whole
+        .file_name()
+        .map_or_else(|| "run".to_owned(), |n| n.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! The facts about a run that its journal keeps as the resolved plan.
+
+use serde_json::Value;
+
+use crate::store::{Reader, StoreError};
+
+/// The resolved plan, as far as a report speaks of it. Whatever an older or newer `tale` left out
+/// is absent here and in the report.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) name: Option<String>,
+    pub(super) task: Option<String>,
+    pub(super) seed: Option<u64>,
+    /// When the run began, as the journal has it.
+    pub(super) created: Option<String>,
+    /// The whole plan, for the page to show.
+    pub(super) whole: Option<Value>,
+}
+
+impl Plan {
+    pub(super) fn read(reader: &Reader) -> Result<Self, StoreError> {
+        let whole: Option<Value> = reader
+            .meta("plan")?
+            .and_then(|text| serde_json::from_str(&text).ok());
+        let text = |key: &str| Some(whole.as_ref()?.get(key)?.as_str()?.to_owned());
+        Ok(Self {
+            name: text("name"),
+            task: text("task"),
+            seed: whole.as_ref().and_then(|w| w.get("seed")?.as_u64()),
+            created: reader.meta("created")?,
+            whole,
+        })
+    }
+}

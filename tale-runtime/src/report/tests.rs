@@ -1,0 +1,4 @@
+//! The report from journals made by the real writer.
+
+mod journal;
+mod numbers;
