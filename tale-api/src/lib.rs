@@ -11,9 +11,59 @@
 //! # Where things are
 //! * [`messages`]: everything that crosses the boundary; plain data, no I/O.
 //! * [`traits`](crate::traits): the five traits and their contracts.
+//! * [`export`] (feature `export`, on by default): write a plugin. One macro,
+//!   [`export_plugin!`], turns a type and its options into a loadable library;
+//!   [`define_plugin!`] into a part of a program.
+//! * `host` (feature `host`): load plugins and get the traits back.
+//! * `conformance` (feature `conformance`): the checks that every plugin should pass, for its tests.
+//! * [`abi`]: the C types in between, for those who write a plugin in another language or want to
+//!   know.
+//!
+//! # A plugin in brief
+//! ```
+//! use tale_api::{CreateEnv, Decision, Feasibility, FeasibilityRequest, Llm, Result, async_trait};
+//!
+//! struct Greedy;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Options {}
+//!
+//! impl Greedy {
+//!     async fn create(_options: Options, _env: CreateEnv) -> Result<Self> {
+//!         Ok(Self)
+//!     }
+//! }
+//!
+//! #[async_trait]
+//! impl Feasibility for Greedy {
+//!     async fn is_feasible(
+//!         &self,
+//!         request: FeasibilityRequest,
+//!         _llm: std::sync::Arc<dyn Llm>,
+//!     ) -> Result<Decision> {
+//!         Ok(Decision::by_cost(&request.previous, &request.candidate))
+//!     }
+//! }
+//!
+//! tale_api::export_plugin! {
+//!     name: "greedy",
+//!     components: [
+//!         feasibility "greedy" => Greedy::create, "Algorithm 2 of the paper",
+//!             r#"{"type": "object", "additionalProperties": false}"#;
+//!     ]
+//! }
+//! # fn main() {}
+//! ```
 #![deny(missing_docs)]
 
+pub mod abi;
+#[cfg(feature = "export")]
+pub mod export;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod messages;
+#[cfg(any(feature = "export", feature = "host"))]
+mod peer;
 pub mod traits;
 
 pub use messages::*;

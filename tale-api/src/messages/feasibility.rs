@@ -21,12 +21,22 @@ pub struct Attempt {
 impl Attempt {
     /// The vanilla chain of thought.
     pub fn vanilla(text: impl Into<String>, output_tokens: u64, correct: bool) -> Self {
-        Self { budget: None, text: text.into(), output_tokens, correct }
+        Self {
+            budget: None,
+            text: text.into(),
+            output_tokens,
+            correct,
+        }
     }
 
     /// An answer under `budget` tokens.
     pub fn under(budget: u32, text: impl Into<String>, output_tokens: u64, correct: bool) -> Self {
-        Self { budget: Some(budget), text: text.into(), output_tokens, correct }
+        Self {
+            budget: Some(budget),
+            text: text.into(),
+            output_tokens,
+            correct,
+        }
     }
 }
 
@@ -53,12 +63,18 @@ pub struct Decision {
 impl Decision {
     /// Keeps the candidate.
     pub fn accept(reason: impl Into<String>) -> Self {
-        Self { feasible: true, reason: reason.into() }
+        Self {
+            feasible: true,
+            reason: reason.into(),
+        }
     }
 
     /// Refuses the candidate.
     pub fn refuse(reason: impl Into<String>) -> Self {
-        Self { feasible: false, reason: reason.into() }
+        Self {
+            feasible: false,
+            reason: reason.into(),
+        }
     }
 
     /// Algorithm 2 of the paper: right, and fewer output tokens than the attempt accepted last.
@@ -72,7 +88,9 @@ impl Decision {
         if now < before {
             Self::accept(format!("right, {now} < {before} output tokens"))
         } else {
-            Self::refuse(format!("right, but {now} output tokens are not fewer than {before}"))
+            Self::refuse(format!(
+                "right, but {now} output tokens are not fewer than {before}"
+            ))
         }
     }
 }

@@ -101,7 +101,10 @@ pub struct Prices {
 impl Prices {
     /// The price of `usage` in US dollars.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "token counts are far below 2^52"
+    )]
     pub fn cost_usd(&self, usage: &super::Usage) -> f64 {
         let cached = usage.cached_input_tokens.min(usage.input_tokens);
         let fresh = usage.input_tokens - cached;
@@ -114,7 +117,10 @@ impl Prices {
 
 /// What a model can do; what is absent or `false` must not be asked of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "a list of independent abilities, by name")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a list of independent abilities, by name"
+)]
 pub struct Capabilities {
     /// The same request with the same seed gives the same text, whatever else runs.
     #[serde(default)]

@@ -49,8 +49,11 @@ impl FromStr for AnswerKind {
             .into_iter()
             .find(|k| k.as_str() == s)
             .ok_or_else(|| {
-                Error::new(ErrorKind::InvalidInput, format!("unknown kind of answer `{s}`"))
-                    .hint("known are `number`, `choice`, `math`, `text`")
+                Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("unknown kind of answer `{s}`"),
+                )
+                .hint("known are `number`, `choice`, `math`, `text`")
             })
     }
 }

@@ -29,6 +29,9 @@ pub trait Dataset: Send + Sync {
     /// [`ErrorKind::Unsupported`] where there is no such rule (the default).
     async fn grade(&self, request: GradeRequest) -> Result<Grade> {
         let _ = request;
-        Err(Error::new(ErrorKind::Unsupported, "this data set has no grading rule of its own"))
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "this data set has no grading rule of its own",
+        ))
     }
 }

@@ -13,7 +13,9 @@ pub struct Events<E> {
 impl<E> Events<E> {
     /// Events that call `listener`. It must return soon and must not block on the same call.
     pub fn to(listener: impl Fn(E) + Send + Sync + 'static) -> Self {
-        Self { listener: Some(Arc::new(listener)) }
+        Self {
+            listener: Some(Arc::new(listener)),
+        }
     }
 
     /// Events that nobody wants.
@@ -38,12 +40,16 @@ impl<E> Events<E> {
 
 impl<E> Clone for Events<E> {
     fn clone(&self) -> Self {
-        Self { listener: self.listener.clone() }
+        Self {
+            listener: self.listener.clone(),
+        }
     }
 }
 
 impl<E> fmt::Debug for Events<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Events").field("wanted", &self.is_wanted()).finish()
+        f.debug_struct("Events")
+            .field("wanted", &self.is_wanted())
+            .finish()
     }
 }

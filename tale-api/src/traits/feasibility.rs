@@ -36,9 +36,6 @@ pub trait Feasibility: Send + Sync {
     /// let candidate = Attempt::under(120, "48 + 24 = [[72]]", 96, true);
     /// assert!(Decision::by_cost(&previous, &candidate).feasible);
     /// ```
-    async fn is_feasible(
-        &self,
-        request: FeasibilityRequest,
-        llm: Arc<dyn Llm>,
-    ) -> Result<Decision>;
+    async fn is_feasible(&self, request: FeasibilityRequest, llm: Arc<dyn Llm>)
+    -> Result<Decision>;
 }

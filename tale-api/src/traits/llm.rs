@@ -47,6 +47,9 @@ pub trait Llm: Send + Sync {
     /// [`ErrorKind::Unsupported`] where the tokenizer is not known (the default).
     async fn count_tokens(&self, text: &str) -> Result<u64> {
         let _ = text;
-        Err(Error::new(ErrorKind::Unsupported, "this model cannot count tokens"))
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "this model cannot count tokens",
+        ))
     }
 }
