@@ -15,6 +15,8 @@ use super::part::{Failed, Origin, Part};
 use super::progress::Step;
 use super::settings::Settings;
 
+const NO_NETWORK: &str = "is there a network? a proxy goes into `HTTPS_PROXY`, a mirror of Hugging Face into `HF_ENDPOINT`";
+
 /// One address to download from.
 pub(super) struct Address<'a> {
     pub(super) url: String,
@@ -86,7 +88,11 @@ pub(super) async fn download(
             settings.attempts
         };
         if fruitless >= attempts {
-            return Err(Failed::source(reason));
+            return Err(if unreachable {
+                Failed::with_hint(reason, NO_NETWORK)
+            } else {
+                Failed::source(reason)
+            });
         }
         let backoff = settings.first_wait * 2_u32.pow(fruitless.min(5).saturating_sub(1));
         let wait = wait.unwrap_or(backoff.min(Duration::from_secs(30)));

@@ -302,6 +302,7 @@ async fn an_unreachable_server_is_given_up_soon() {
     cache.settings.attempts = 50;
     let error = cache.fetch(&entry).await.unwrap_err();
     assert!(error.to_string().contains("cannot connect: "), "{error}");
+    assert!(error.hint().unwrap().contains("`HTTPS_PROXY`"));
 }
 
 #[tokio::test]
