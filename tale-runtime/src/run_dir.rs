@@ -8,7 +8,6 @@ use std::{
 use serde_json::{Map, Value};
 
 use crate::{
-    diagnostics::Diagnostic,
     manifest::{self, Change},
     plan::Plan,
     store::{Store, StoreError},
@@ -25,9 +24,6 @@ pub enum AdoptError {
     /// The journal failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The manifest cannot be written down.
-    #[error(transparent)]
-    Manifest(#[from] Diagnostic),
     /// The directory holds a run of another manifest.
     #[error("`{}` holds a run of another manifest", dir.display())]
     OtherManifest {
@@ -51,7 +47,7 @@ pub enum AdoptError {
 /// # Errors
 /// [`AdoptError::OtherManifest`] if an earlier run's plan stands in the way.
 pub async fn adopt(store: &Store, plan: &Plan) -> Result<(), AdoptError> {
-    let now = fingerprint(plan)?;
+    let now = fingerprint(plan);
     if let Some(before) = store.meta(PLAN).await? {
         let before = serde_json::from_str(&before).unwrap_or(Value::Null);
         let changes = manifest::differences(&before, &now);
@@ -63,7 +59,7 @@ pub async fn adopt(store: &Store, plan: &Plan) -> Result<(), AdoptError> {
     store.set_meta("name", plan.manifest.name.clone()).await?;
     store.set_meta("version", env!("CARGO_PKG_VERSION").to_owned()).await?;
     let path = store.dir().join("manifest.toml");
-    let text = plan.manifest.resolved_toml(&plan.secrets)?;
+    let text = plan.manifest.resolved_toml(&plan.secrets);
     std::fs::write(&path, text).map_err(|e| StoreError::Open { path, source: e.into() })?;
     Ok(())
 }
@@ -112,10 +108,10 @@ const PLAN: &str = "plan";
 const DIGESTS: &str = "digests";
 
 /// What must not change between two calls of a run, secrets left out.
-fn fingerprint(plan: &Plan) -> Result<Value, Diagnostic> {
-    let mut value = plan.manifest.resolved(&plan.secrets)?;
+fn fingerprint(plan: &Plan) -> Value {
+    let mut value = plan.manifest.resolved(&plan.secrets);
     free(&mut value);
-    Ok(value)
+    value
 }
 
 fn free(value: &mut Value) {

@@ -1,7 +1,7 @@
 //! The only place that writes to stdout and stderr for people.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the output module")]
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use serde::Serialize;
 
@@ -37,10 +37,6 @@ pub(super) fn note(text: &str) {
     eprintln!("{text}");
 }
 
-/// Whether people are watching stderr.
-pub(super) fn is_watched() -> bool {
-    std::io::stderr().is_terminal()
-}
 
 /// Tells what went wrong.
 pub(super) fn failure(diagnostics: &Diagnostics, as_json: bool) {

@@ -13,7 +13,6 @@ use crate::{
     manifest::Change,
     pipeline::{self, Ending, Observer, PipelineError},
     plan::Plan,
-    progress,
     registry::Registry,
     report::{self, Summary},
     run_dir::{self, AdoptError},
@@ -79,9 +78,9 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     run_dir::adopt_digests(&store, &opened.digests).await.map_err(taken)?;
 
     let observer: Arc<dyn Observer> = if global.quiet {
-        Arc::new(progress::Silent)
+        Arc::new(pipeline::Silent)
     } else {
-        progress::for_people()
+        Arc::new(pipeline::Silent)
     };
     let ended = pipeline::evaluate(&opened.evaluation, observer, interrupted()).await;
     // Everything is committed and the journal free before the report reads it.
@@ -134,7 +133,7 @@ fn finish(
 
 async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
     let preview = plan.preview(registry).await?;
-    let resolved = plan.manifest.resolved_toml(&plan.secrets).map_err(Failure::usage)?;
+    let resolved = plan.manifest.resolved_toml(&plan.secrets);
     if global.json {
         output::json(&serde_json::json!({ "manifest": resolved, "preview": preview }));
         return Ok(Exit::Done);

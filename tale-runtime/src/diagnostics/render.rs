@@ -3,19 +3,20 @@
 //! `annotate-snippets` draws the head and the source line as rustc does. Causes and helps are lines
 //! of ours beneath, indented by two, so that an error with a source line and one without look alike.
 
-use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::{ffi::OsString, fmt::Write as _, io::IsTerminal, ops::Range};
 
 use annotate_snippets::{
     AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str,
     renderer::{AnsiColor, Effects, Style},
 };
 
-use super::{Diagnostic, Place, Severity};
+use super::{Diagnostic, Place, Severity, Text};
 
 /// Whether escape codes for colour are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
+    /// As fits standard error: colour on a terminal that is not `dumb`, unless `NO_COLOR` is set.
+    Auto,
     /// Plain text.
     Never,
     /// Always.
@@ -23,27 +24,21 @@ pub enum Color {
 }
 
 impl Color {
-    /// As fits standard error: colour on a terminal, unless `NO_COLOR` is set to anything, or the
-    /// terminal is a `dumb` one.
-    #[must_use]
-    pub fn for_stderr() -> Self {
-        Self::choose(std::io::stderr().is_terminal(), |name| std::env::var_os(name))
+    /// Whether colour is written, given what standard error is.
+    fn is_wanted(self) -> bool {
+        match self {
+            Self::Auto => fits(std::io::stderr().is_terminal(), |name| std::env::var_os(name)),
+            Self::Never => false,
+            Self::Always => true,
+        }
     }
+}
 
-    /// As [`Color::for_stderr`], for standard output.
-    #[must_use]
-    pub fn for_stdout() -> Self {
-        Self::choose(std::io::stdout().is_terminal(), |name| std::env::var_os(name))
-    }
-
-    pub(super) fn choose(
-        is_terminal: bool,
-        variable: impl Fn(&str) -> Option<std::ffi::OsString>,
-    ) -> Self {
-        let refused = variable("NO_COLOR").is_some_and(|v| !v.is_empty());
-        let dumb = variable("TERM").is_some_and(|v| v == "dumb");
-        if is_terminal && !refused && !dumb { Self::Always } else { Self::Never }
-    }
+/// `NO_COLOR` counts if it is set to anything but nothing (<https://no-color.org>).
+pub(super) fn fits(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let refused = variable("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let dumb = variable("TERM").is_some_and(|v| v == "dumb");
+    is_terminal && !refused && !dumb
 }
 
 const CAUSE: Style = AnsiColor::BrightYellow.on_default().effects(Effects::BOLD);
@@ -52,6 +47,7 @@ const ARROW: Style = AnsiColor::BrightBlue.on_default().effects(Effects::BOLD);
 
 /// One diagnostic with a line break at its end.
 pub(super) fn one(diagnostic: &Diagnostic, color: Color) -> String {
+    let color = color.is_wanted();
     let mut out = head(diagnostic, color);
     if !out.ends_with('\n') {
         out.push('\n');
@@ -66,11 +62,9 @@ pub(super) fn one(diagnostic: &Diagnostic, color: Color) -> String {
 }
 
 /// The message, and the place with its source line where there is one.
-fn head(diagnostic: &Diagnostic, color: Color) -> String {
-    let renderer = match color {
-        Color::Never => Renderer::plain(),
-        Color::Always => Renderer::styled().hyperlink(false),
-    };
+fn head(diagnostic: &Diagnostic, color: bool) -> String {
+    let renderer =
+        if color { Renderer::styled().hyperlink(false) } else { Renderer::plain() };
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -103,13 +97,13 @@ fn head(diagnostic: &Diagnostic, color: Color) -> String {
     }
 }
 
-/// Whether a source line would help: not for a point in an empty text, nor for one at the start of a
-/// file that stands for the file as a whole, nor beyond any sane width.
-fn is_drawable(text: &super::Text, span: &std::ops::Range<usize>) -> bool {
-    !(text.content().is_empty() || *span == (0..0) && !text.is_argument())
+/// Whether a source line would help: not in an empty text, and not for the point at the start of a
+/// file, which stands for the file as a whole.
+fn is_drawable(text: &Text, span: &Range<usize>) -> bool {
+    !text.content().is_empty() && (*span != (0..0) || text.is_argument())
 }
 
-fn arrow(place: &str, color: Color) -> String {
+fn arrow(place: &str, color: bool) -> String {
     format!("  {} {}", paint(ARROW, "-->", color), normalize_untrusted_str(place))
 }
 
@@ -122,7 +116,7 @@ fn insert_after_title(drawn: &str, line: &str) -> String {
 }
 
 /// `  word: text`, further lines of `text` beneath its first.
-fn line(out: &mut String, style: Style, word: &str, text: &str, color: Color) {
+fn line(out: &mut String, style: Style, word: &str, text: &str, color: bool) {
     let indent = " ".repeat(2 + word.len() + 2);
     let mut lines = text.trim_end().lines();
     let first = normalize_untrusted_str(lines.next().unwrap_or_default());
@@ -132,9 +126,6 @@ fn line(out: &mut String, style: Style, word: &str, text: &str, color: Color) {
     }
 }
 
-fn paint(style: Style, text: &str, color: Color) -> String {
-    match color {
-        Color::Never => text.to_owned(),
-        Color::Always => format!("{style}{text}{style:#}"),
-    }
+fn paint(style: Style, text: &str, color: bool) -> String {
+    if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }

@@ -15,7 +15,8 @@ use self::{explain::Finding, repair::Fix};
 use super::{
     Manifest,
     schema::{self, secret_options},
-    source::{Source, Spot, push, segments},
+    source::{Source, Spot, pointer_of, segments},
+    words,
 };
 use crate::diagnostics::{Diagnostic, Diagnostics, Place, Text};
 
@@ -44,7 +45,7 @@ pub(super) fn manifest(source: &mut Source, problems: &mut Diagnostics) -> Optio
         }
         let (diagnostics, fixes): (Vec<_>, Vec<_>) =
             findings.into_iter().map(|f| (f.diagnostic, f.fix)).unzip();
-        problems.extend(diagnostics);
+        problems.extend(diagnostics.into_iter().flatten());
         let fixes: Option<Vec<Fix>> = fixes.into_iter().collect();
         fixes?.into_iter().for_each(|fix| fix.apply(source));
     }
@@ -54,15 +55,17 @@ pub(super) fn manifest(source: &mut Source, problems: &mut Diagnostics) -> Optio
 impl Source {
     /// Holds the options of a plugin's component against the schema that it exports.
     ///
-    /// `path` is the component's table, for instance `["llm", "0"]`; `instance` its options with
-    /// whatever keys of that table the plugin takes as options too (`model`, `path`). A fault is
-    /// shown where the option stands: in `options`, in the table itself, or in a `--set`. Values that
+    /// `table` is where the component is named, for instance `["llm", "0"]`; `instance` its options
+    /// together with `lifted` keys, which the plugin takes as options but which stand in the table
+    /// itself (`model`, `path`). `owner` is what messages call the component, for instance
+    /// "llm `llama-cpp`". A fault is shown where the option stands, `--set` included. Values that
     /// the schema marks `"secret": true` are never shown.
     #[must_use]
     pub fn check_options<S: AsRef<str>>(
         &self,
-        path: &[S],
-        plugin: &str,
+        table: &[S],
+        lifted: &[&str],
+        owner: &str,
         schema: &Value,
         instance: &Value,
     ) -> Vec<Diagnostic> {
@@ -71,15 +74,15 @@ impl Source {
         let validator = match jsonschema::validator_for(&schema) {
             Ok(validator) => validator,
             Err(e) => {
-                let message = format!("plugin `{plugin}` has a broken schema of its options");
-                let problem = Diagnostic::at(self.at(path), message).cause(e.to_string());
+                let message = format!("{owner} has a broken schema of its options");
+                let problem = Diagnostic::at(self.at(table), message).cause(e.to_string());
                 return vec![problem.help("this is a fault of the plugin; tell its author")];
             }
         };
-        let subject = Subject::options(self, &self.pointer(path), plugin, &schema);
+        let subject = Subject::options(self, &self.pointer(table), lifted, owner, &schema);
         let findings = subject.findings(&validator, instance);
         let mut diagnostics =
-            Diagnostics(findings.into_iter().map(|finding| finding.diagnostic).collect());
+            Diagnostics(findings.into_iter().filter_map(|finding| finding.diagnostic).collect());
         diagnostics.sort();
         diagnostics.0
     }
@@ -89,14 +92,23 @@ impl Source {
 struct Subject<'a> {
     source: &'a Source,
     schema: &'a Value,
-    /// Where an instance path may stand, the likeliest first.
-    roots: Vec<String>,
-    /// The plugin whose options these are.
-    plugin: Option<&'a str>,
+    /// What is added in front of an instance path to make it a pointer into the manifest.
+    root: String,
+    /// The component whose options these are.
+    options: Option<Options<'a>>,
     /// Instance paths of secrets.
     secrets: Vec<String>,
     /// The texts with these secrets hidden.
     texts: Vec<Arc<Text>>,
+}
+
+/// The options of one component.
+struct Options<'a> {
+    /// What messages call the component.
+    owner: &'a str,
+    /// The pointer of its table, within which `lifted` options stand.
+    table: String,
+    lifted: &'a [&'a str],
 }
 
 impl<'a> Subject<'a> {
@@ -104,28 +116,42 @@ impl<'a> Subject<'a> {
         Self {
             source,
             schema: schema::cached(),
-            roots: vec![String::new()],
-            plugin: None,
+            root: String::new(),
+            options: None,
             secrets: Vec::new(),
             texts: source.texts.clone(),
         }
     }
 
-    fn options(source: &'a Source, pointer: &str, plugin: &'a str, schema: &'a Value) -> Self {
-        let roots = vec![format!("{pointer}/options"), pointer.to_owned()];
-        let secrets: Vec<_> = secret_options(schema)
-            .iter()
-            .map(|path| {
-                let mut pointer = String::new();
-                path.iter().for_each(|segment| push(&mut pointer, segment));
-                pointer
-            })
-            .collect();
+    fn options(
+        source: &'a Source,
+        table: &str,
+        lifted: &'a [&'a str],
+        owner: &'a str,
+        schema: &'a Value,
+    ) -> Self {
+        let secrets = secret_options(schema).iter().map(|path| pointer_of(path)).collect();
+        let mut subject = Self {
+            source,
+            schema,
+            root: format!("{table}/options"),
+            options: Some(Options { owner, table: table.to_owned(), lifted }),
+            secrets,
+            texts: Vec::new(),
+        };
         let mut hiding = source.clone();
-        for root in &roots {
-            secrets.iter().for_each(|secret| hiding.hide_at(&format!("{root}{secret}")));
-        }
-        Self { source, schema, roots, plugin: Some(plugin), secrets, texts: hiding.texts }
+        subject.secrets.iter().for_each(|path| hiding.hide_at(&subject.pointer(path)));
+        subject.texts = hiding.texts;
+        subject
+    }
+
+    /// Where the value at an instance path stands, if it is written.
+    fn pointer(&self, path: &str) -> String {
+        let root = match &self.options {
+            Some(options) if options.is_lifted(path) => &options.table,
+            _ => &self.root,
+        };
+        format!("{root}{path}")
     }
 
     fn findings(&self, validator: &Validator, instance: &Value) -> Vec<Finding> {
@@ -144,30 +170,26 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The full pointer and the spot of an instance path, or of the innermost thing around it.
-    fn spot(&self, path: &str) -> (String, Option<&'a Spot>) {
-        let mut path = path;
+    /// Where an instance path is written, or the innermost thing around it.
+    fn spot(&self, path: &str) -> Option<&'a Spot> {
+        let mut pointer = self.pointer(path);
         loop {
-            for root in &self.roots {
-                let pointer = format!("{root}{path}");
-                if let Some(spot) = self.source.spots.get(&pointer) {
-                    return (pointer, Some(spot));
-                }
+            if let Some(spot) = self.source.spots.get(&pointer) {
+                return Some(spot);
             }
-            let Some(cut) = path.rfind('/') else { return (self.roots[0].clone(), None) };
-            path = &path[..cut];
+            pointer.truncate(pointer.rfind('/')?);
         }
     }
 
     fn value_place(&self, path: &str) -> Place {
-        match self.spot(path).1 {
+        match self.spot(path) {
             Some(spot) => Place::span(Arc::clone(&self.texts[spot.text]), spot.value.clone()),
             None => Place::span(Arc::clone(&self.texts[0]), 0..0),
         }
     }
 
     fn key_place(&self, path: &str) -> Place {
-        match self.spot(path).1 {
+        match self.spot(path) {
             Some(spot) => Place::span(Arc::clone(&self.texts[spot.text]), spot.key.clone()),
             None => Place::span(Arc::clone(&self.texts[0]), 0..0),
         }
@@ -175,15 +197,11 @@ impl<'a> Subject<'a> {
 
     /// `in `[llm]``, for the table at an instance path.
     fn within(&self, path: &str) -> String {
-        let segments = segments(&self.spot(path).0);
-        match super::words::table(&segments, self.is_element(&segments)) {
+        let segments = segments(&self.pointer(path));
+        match words::table(&segments) {
             Some(table) => format!("in {table}"),
             None => "at the top level".to_owned(),
         }
-    }
-
-    fn is_element(&self, segments: &[String]) -> bool {
-        segments.last().is_some_and(|s| s.parse::<usize>().is_ok())
     }
 
     /// The schema at a schema path of an error, less its last segments.
@@ -214,5 +232,13 @@ impl<'a> Subject<'a> {
             .filter_map(|word| node.get(word).and_then(Value::as_array))
             .flatten()
             .find_map(|branch| self.properties_within(branch, depth))
+    }
+}
+
+impl Options<'_> {
+    /// Whether an instance path leads into an option that stands in the component's own table.
+    fn is_lifted(&self, path: &str) -> bool {
+        let first = path.split('/').nth(1).unwrap_or_default();
+        self.lifted.contains(&first)
     }
 }

@@ -3,37 +3,36 @@
 use serde_json::{Map, Value};
 
 use super::{Manifest, source::child};
-use crate::diagnostics::Diagnostic;
 
 impl Manifest {
     /// The whole manifest as TOML, defaults filled in, without what stands at `secrets`
-    /// (for instance `["llm", "0", "options", "api_key"]`).
+    /// (for instance `["llm", "0", "options", "api_key"]`; see
+    /// [`secret_options`](super::secret_options)).
     ///
     /// Reading it gives the same manifest again, secrets aside.
     ///
-    /// # Errors
-    /// A value that TOML cannot hold, such as a seed above 2^63 − 1; none that came from a file.
-    pub fn resolved_toml<S: AsRef<str>>(&self, secrets: &[Vec<S>]) -> Result<String, Diagnostic> {
-        let value = self.resolved(secrets)?;
-        toml_edit::ser::to_string_pretty(&value).map_err(|e| cannot_write(&e))
+    /// # Panics
+    /// On a manifest that was not read from TOML and holds what TOML cannot, such as a seed above
+    /// 2^63 − 1.
+    #[must_use]
+    pub fn resolved_toml<S: AsRef<str>>(&self, secrets: &[Vec<S>]) -> String {
+        let value = self.resolved(secrets);
+        toml_edit::ser::to_string_pretty(&value).expect("what came from TOML goes back into it")
     }
 
     /// The same as a JSON value, for instance to compare two manifests by [`differences`].
     ///
-    /// # Errors
+    /// # Panics
     /// As [`Manifest::resolved_toml`].
-    pub fn resolved<S: AsRef<str>>(&self, secrets: &[Vec<S>]) -> Result<Value, Diagnostic> {
-        let mut value = serde_json::to_value(self).map_err(|e| cannot_write(&e))?;
+    #[must_use]
+    pub fn resolved<S: AsRef<str>>(&self, secrets: &[Vec<S>]) -> Value {
+        let mut value = serde_json::to_value(self).expect("a manifest is plain data");
         for secret in secrets {
             remove(&mut value, secret);
         }
         without_null(&mut value);
-        Ok(value)
+        value
     }
-}
-
-fn cannot_write(e: &dyn std::error::Error) -> Diagnostic {
-    Diagnostic::error("cannot write the manifest as TOML").cause(e.to_string())
 }
 
 /// Takes the value at `path` out; index 0 of a table is the table itself.

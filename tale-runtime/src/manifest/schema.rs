@@ -26,6 +26,7 @@ pub(super) fn cached() -> &'static Value {
         let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
         let mut schema = generator.into_root_schema_for::<Manifest>().to_value();
         without_null(&mut schema);
+        without_line_breaks(&mut schema);
         bound_integers(&mut schema);
         if let Value::Object(root) = &mut schema {
             root.insert("$id".into(), ID.into());
@@ -90,6 +91,15 @@ fn without_null(schema: &mut Value) {
             for (key, value) in only {
                 object.entry(key).or_insert(value);
             }
+        }
+    });
+}
+
+/// Makes each paragraph of a description one line: its breaks are those of our source files.
+fn without_line_breaks(schema: &mut Value) {
+    each_object(schema, &mut |object| {
+        if let Some(Value::String(text)) = object.get_mut("description") {
+            *text = text.split("\n\n").map(|p| p.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
         }
     });
 }

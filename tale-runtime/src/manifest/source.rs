@@ -169,3 +169,10 @@ pub(super) fn child(pointer: &str, segment: &str) -> String {
 pub(super) fn segments(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|s| s.replace("~1", "/").replace("~0", "~")).collect()
 }
+
+/// The JSON pointer of a path.
+pub(super) fn pointer_of<S: AsRef<str>>(path: &[S]) -> String {
+    let mut pointer = String::new();
+    path.iter().for_each(|segment| push(&mut pointer, segment.as_ref()));
+    pointer
+}

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ops::Range, path::Path};
 
 use serde_json::{Map, Number, Value};
-use toml_edit::{Document, Item, Table, TableLike};
+use toml_edit::{Document, Item, TableLike};
 
 use super::{
     not_toml,
@@ -13,7 +13,7 @@ use super::{
 use crate::diagnostics::{Diagnostic, Diagnostics, Text};
 
 /// Parses a file. What is TOML but has no place in a manifest (dates, infinities) is added to
-/// `problems` and left out.
+/// `problems` and becomes null.
 ///
 /// # Errors
 /// The first thing that makes it no TOML.
@@ -44,7 +44,7 @@ pub(super) fn parse(
         }
     };
     let mut reader = Reader { spots: HashMap::new(), faults: Vec::new() };
-    let value = reader.table(document.as_table(), "");
+    let value = reader.entries(document.as_table(), "");
     let mut source = Source::new(path, Text::file(name, content), value, reader.spots);
     source.seal();
     for (message, span) in reader.faults {
@@ -64,7 +64,7 @@ pub(super) fn value(text: &str) -> Result<Value, String> {
     let json = reader.item(&Item::Value(value), "", &(0..0));
     match reader.faults.into_iter().next() {
         Some((message, _)) => Err(message),
-        None => Ok(json.unwrap_or_default()),
+        None => Ok(json),
     }
 }
 
@@ -74,75 +74,66 @@ struct Reader {
 }
 
 impl Reader {
-    fn table(&mut self, table: &Table, pointer: &str) -> Value {
-        self.entries(table, pointer)
-    }
-
     fn entries(&mut self, table: &dyn TableLike, pointer: &str) -> Value {
         let mut entries = Map::new();
         for (name, item) in table.iter() {
             let key = table.key(name).and_then(toml_edit::Key::span).unwrap_or(0..0);
             let pointer = child(pointer, name);
-            if let Some(value) = self.item(item, &pointer, &key) {
-                entries.insert(name.to_owned(), value);
-            }
+            let value = self.item(item, &pointer, &key);
+            entries.insert(name.to_owned(), value);
         }
         Value::Object(entries)
     }
 
-    /// `None` for what JSON cannot say, after noting why.
-    fn item(&mut self, item: &Item, pointer: &str, key: &Range<usize>) -> Option<Value> {
+    fn item(&mut self, item: &Item, pointer: &str, key: &Range<usize>) -> Value {
         // Tables without a header of their own (`[llm.options]` alone makes `llm`) have no span.
         let span = item.span().unwrap_or_else(|| key.clone());
         self.spots
             .insert(pointer.to_owned(), Spot { text: 0, key: key.clone(), value: span.clone() });
         match item {
-            Item::None => None,
-            Item::Table(table) => Some(self.table(table, pointer)),
+            Item::None => Value::Null,
+            Item::Table(table) => self.entries(table, pointer),
             Item::ArrayOfTables(tables) => {
                 let tables = tables.iter().enumerate().map(|(i, table)| {
                     let pointer = child(pointer, &i.to_string());
                     let span = table.span().unwrap_or_else(|| span.clone());
                     let spot = Spot { text: 0, key: span.clone(), value: span };
                     self.spots.insert(pointer.clone(), spot);
-                    self.table(table, &pointer)
+                    self.entries(table, &pointer)
                 });
-                Some(Value::Array(tables.collect()))
+                Value::Array(tables.collect())
             }
             Item::Value(value) => self.value(value, pointer, span),
         }
     }
 
-    fn value(&mut self, value: &toml_edit::Value, pointer: &str, span: Range<usize>) -> Option<Value> {
+    /// What JSON cannot say becomes null, after noting why.
+    fn value(&mut self, value: &toml_edit::Value, pointer: &str, span: Range<usize>) -> Value {
         use toml_edit::Value as Toml;
         match value {
-            Toml::String(text) => Some(text.value().as_str().into()),
-            Toml::Integer(number) => Some((*number.value()).into()),
-            Toml::Boolean(yes) => Some((*yes.value()).into()),
-            Toml::Float(number) => {
-                let number = float(*number.value());
-                if number.is_none() {
-                    self.faults.push(("a number must be finite".into(), span));
-                }
-                number
-            }
+            Toml::String(text) => text.value().as_str().into(),
+            Toml::Integer(number) => (*number.value()).into(),
+            Toml::Boolean(yes) => (*yes.value()).into(),
+            Toml::Float(number) => float(*number.value()).unwrap_or_else(|| {
+                self.faults.push(("a number must be finite".into(), span));
+                Value::Null
+            }),
             Toml::Datetime(_) => {
                 let message = "a date has no meaning here; text stands in quotes";
                 self.faults.push((message.into(), span));
-                None
+                Value::Null
             }
             Toml::Array(items) => {
-                let mut values = Vec::new();
-                for item in items {
-                    let pointer = child(pointer, &values.len().to_string());
+                let items = items.iter().enumerate().map(|(i, item)| {
+                    let pointer = child(pointer, &i.to_string());
                     let span = item.span().unwrap_or_else(|| span.clone());
                     let spot = Spot { text: 0, key: span.clone(), value: span.clone() };
                     self.spots.insert(pointer.clone(), spot);
-                    values.extend(self.value(item, &pointer, span));
-                }
-                Some(Value::Array(values))
+                    self.value(item, &pointer, span)
+                });
+                Value::Array(items.collect())
             }
-            Toml::InlineTable(table) => Some(self.entries(table, pointer)),
+            Toml::InlineTable(table) => self.entries(table, pointer),
         }
     }
 }

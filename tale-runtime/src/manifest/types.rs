@@ -76,6 +76,7 @@ impl Task {
 /// A table, or an array of tables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "{T}s")]
 pub enum OneOrMany<T> {
     /// `[llm]`
     One(T),

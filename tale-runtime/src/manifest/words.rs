@@ -68,17 +68,14 @@ pub(super) fn kind_named(name: &str) -> &'static str {
     }
 }
 
-/// The table at `segments`, as its header is written: `[llm.options]`, `[[llm]]`; `None` at the top.
-///
-/// `is_array` says whether the table is an element of an array of tables.
-pub(super) fn table(segments: &[String], is_array: bool) -> Option<String> {
-    let names: Vec<_> =
-        segments.iter().filter(|s| s.parse::<usize>().is_err()).map(String::as_str).collect();
-    if names.is_empty() {
-        return None;
-    }
+/// The table at `segments`, as its header is written: `[llm.options]`, or `[[llm]]` for an element of
+/// an array; `None` at the top.
+pub(super) fn table(segments: &[String]) -> Option<String> {
+    let is_number = |s: &String| s.parse::<usize>().is_ok();
+    let names: Vec<_> = segments.iter().filter(|s| !is_number(s)).map(String::as_str).collect();
+    let is_element = is_number(segments.last()?);
     let names = names.join(".");
-    Some(if is_array { format!("`[[{names}]]`") } else { format!("`[{names}]`") })
+    Some(if is_element { format!("`[[{names}]]`") } else { format!("`[{names}]`") })
 }
 
 /// The last key of `segments`, with the numbers behind it: `stop[0]`.
@@ -152,8 +149,8 @@ mod tests {
     fn keys_and_tables_are_written_as_in_toml() {
         let path = |p: &[&str]| p.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
         assert_eq!(key(&path(&["llm", "1", "stop", "0"])), "stop[0]");
-        assert_eq!(table(&path(&["llm", "1"]), true).unwrap(), "`[[llm]]`");
-        assert_eq!(table(&path(&["llm", "1", "options"]), false).unwrap(), "`[llm.options]`");
-        assert_eq!(table(&[], false), None);
+        assert_eq!(table(&path(&["llm", "1"])).unwrap(), "`[[llm]]`");
+        assert_eq!(table(&path(&["llm", "1", "options"])).unwrap(), "`[llm.options]`");
+        assert_eq!(table(&[]), None);
     }
 }

@@ -70,7 +70,7 @@ fn ungraded(question: &Question, completion: &str) -> Judgement {
     let found = tale_grading::extract(kind(question.kind), completion, question.options.len());
     Judgement {
         outcome: Outcome::Ungraded,
-        answer: found.map(|extraction| extraction.answer),
+        answer: found.map(|extraction| extraction.answer.into_owned()),
         reason: "the question has no gold answer".to_owned(),
     }
 }

@@ -233,6 +233,7 @@ impl Resolver<'_> {
         }));
 
         let mut options = at.options.clone();
+        let lifted: Vec<&str> = at.lifted.iter().map(|(key, _)| *key).collect();
         for (key, value) in &at.lifted {
             options.entry(*key).or_insert_with(|| value.clone());
         }
@@ -241,7 +242,7 @@ impl Resolver<'_> {
         }
         let plugin = format!("{} `{}`", at.kind, at.plugin);
         let options = Value::Object(options);
-        for problem in self.source().check_options(&at.table, &plugin, schema, &options) {
+        for problem in self.source().check_options(&at.table, &lifted, &plugin, schema, &options) {
             self.problems.push(problem);
         }
         let policy = policy(manifest, &located.plugin);

@@ -12,16 +12,18 @@ use crate::manifest::{
 
 /// An explained fault.
 pub(super) struct Finding {
-    pub(super) diagnostic: Diagnostic,
+    /// What to say; nothing where it was said before.
+    pub(super) diagnostic: Option<Diagnostic>,
     /// How the rest can be understood without it, if it can.
     pub(super) fix: Option<Fix>,
     /// Table and key, where the fault is that the key is missing.
     pub(super) missing: Option<(String, String)>,
 }
 
-impl From<Diagnostic> for Finding {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Self { diagnostic, fix: None, missing: None }
+impl Finding {
+    /// A fault of the value at `path`.
+    fn of_value(path: &str, diagnostic: Option<Diagnostic>) -> Self {
+        Self { diagnostic, fix: Fix::leave_out(path), missing: None }
     }
 }
 
@@ -32,6 +34,11 @@ impl Subject<'_> {
         let schema_path = error.schema_path().as_str();
         let value = error.instance().as_ref();
         let node = self.schema_at(schema_path, 1);
+        if value.is_null() {
+            // What JSON cannot say (a date, an infinity); `tree` has complained of it.
+            out.push(Finding::of_value(path, None));
+            return;
+        }
         match error.kind() {
             Kind::AdditionalProperties { unexpected }
             | Kind::UnevaluatedProperties { unexpected } => {
@@ -63,20 +70,19 @@ impl Subject<'_> {
             Kind::UniqueItems => self.repeated(path, value),
             kind => self.out_of_bounds(path, value, kind, error),
         };
-        out.push(Finding { fix: Fix::leave_out(path), ..diagnostic.into() });
+        out.push(Finding::of_value(path, Some(diagnostic)));
     }
 
     fn unknown_key(&self, path: &str, key: &str, table: &Value, node: Option<&Value>) -> Finding {
         let at = child(path, key);
         let node = node.and_then(|n| self.properties(n));
         let known: Vec<&str> = node.iter().flat_map(|p| p.keys()).map(String::as_str).collect();
-        // A key that is there already cannot be what another one was meant to be.
-        let free = known.iter().copied().filter(|k| table.get(k).is_none());
-        let near = nearest(key, free);
+        let near = nearest(key, known.iter().copied());
         let within = self.within(path);
-        let message = match self.plugin {
-            Some(plugin) if path.is_empty() => format!("plugin `{plugin}` has no option `{key}`"),
-            Some(plugin) => format!("plugin `{plugin}` has no option `{key}` {within}"),
+        let message = match &self.options {
+            Some(o) if o.is_lifted(&at) => format!("{} takes no `{key}`", o.owner),
+            Some(o) if path.is_empty() => format!("{} has no option `{key}`", o.owner),
+            Some(o) => format!("{} has no option `{key}` {within}", o.owner),
             None if path.is_empty() && table[key].is_object() => format!("unknown table `[{key}]`"),
             None => format!("unknown key `{key}` {within}"),
         };
@@ -86,13 +92,13 @@ impl Subject<'_> {
             None => self.where_instead(path, key, &known),
         };
         let fix = Some(Fix::unknown(path, key, near));
-        Finding { diagnostic, fix, missing: None }
+        Finding { diagnostic: Some(diagnostic), fix, missing: None }
     }
 
     /// What to say of an unknown key that resembles none of its table.
     fn where_instead(&self, path: &str, key: &str, known: &[&str]) -> Vec<String> {
         let mut help = Vec::new();
-        if self.plugin.is_some() {
+        if self.options.is_some() {
             if known.is_empty() {
                 return vec!["it takes no options".into()];
             }
@@ -105,16 +111,12 @@ impl Subject<'_> {
         if known.is_empty() {
             return help;
         }
-        let (_, spot) = self.spot(path);
-        let table = words::table(&segments(path), false);
-        let taker = match (&table, spot) {
-            (Some(table), _) => table.clone(),
-            (None, _) => "the top level".to_owned(),
-        };
+        let table = words::table(&segments(path));
+        let taker = table.clone().unwrap_or_else(|| "the top level".to_owned());
         let keys: Vec<_> = known.iter().copied().filter(|k| *k != "options").collect();
         help.push(format!("{taker} takes {}", list(&keys, "and")));
         if let (true, Some(table)) = (known.contains(&"options"), table) {
-            let options = table.replace("]`", ".options]`");
+            let options = format!("`[{}.options]`", table.trim_matches(['`', '[', ']']));
             help.push(format!("options of the plugin itself go in {options}"));
         }
         help
@@ -141,15 +143,16 @@ impl Subject<'_> {
         let property = node.and_then(|n| self.properties(n)).and_then(|p| p.get(key));
         let is_table = property.is_some_and(|p| self.properties(p).is_some());
         let within = self.within(path);
-        let message = match self.plugin {
-            Some(plugin) => format!("plugin `{plugin}` needs option `{key}`"),
+        let message = match &self.options {
+            Some(o) if path.is_empty() => format!("{} needs option `{key}`", o.owner),
             None if is_table && path.is_empty() => format!("missing table `[{key}]`"),
-            None => format!("missing key `{key}` {within}"),
+            _ => format!("missing key `{key}` {within}"),
         };
         let mut diagnostic = Diagnostic::at(self.value_place(path), message);
         let meaning = property.and_then(|p| p.get("description")).and_then(Value::as_str);
         diagnostic.help.extend(meaning.map(|text| format!("`{key}`: {}", first_sentence(text))));
-        Finding { diagnostic, fix: None, missing: Some((path.to_owned(), key.to_owned())) }
+        let missing = Some((path.to_owned(), key.to_owned()));
+        Finding { diagnostic: Some(diagnostic), fix: None, missing }
     }
 
     fn wrong_type(&self, path: &str, value: &Value, expected: &[&str]) -> Diagnostic {
@@ -174,18 +177,10 @@ impl Subject<'_> {
         let diagnostic = Diagnostic::at(self.value_place(path), message);
         let names: Vec<&str> = known.iter().filter_map(Value::as_str).collect();
         let near = value.as_str().and_then(|text| nearest(text, names.iter().copied()));
-        match near {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-            None => {
-                let known: Vec<_> = known.iter().filter_map(words::short).collect();
-                match known.as_slice() {
-                    [] => diagnostic,
-                    [only] => diagnostic.help(format!("the only value is {only}")),
-                    several => {
-                        diagnostic.help(format!("the values are {}", words::join(several, "and")))
-                    }
-                }
-            }
+        let help = near.map(|near| format!("did you mean `{near}`?"));
+        match help.or_else(|| known_values(known)) {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
         }
     }
 
@@ -288,36 +283,38 @@ impl Subject<'_> {
         };
         let of_values = meant.iter().filter(is_value).count();
         if meant.is_empty() {
-            types.dedup();
-            types.retain(|t| *t != "null");
             let mut seen = Vec::new();
-            types.retain(|t| !seen.contains(t) && { seen.push(*t); true });
-            let diagnostic = self.wrong_type(path, value, &types);
-            out.push(Finding { fix: Fix::leave_out(path), ..diagnostic.into() });
+            types.retain(|t| !seen.contains(t) && {
+                seen.push(*t);
+                true
+            });
+            let mut diagnostic = self.wrong_type(path, value, &types);
+            if !values.is_empty() {
+                diagnostic.help = known_values(&values).into_iter().collect();
+            }
+            out.push(Finding::of_value(path, Some(diagnostic)));
         } else if of_values == meant.len() {
             let diagnostic = self.unknown_value(path, value, &values);
-            out.push(Finding { fix: Fix::leave_out(path), ..diagnostic.into() });
+            out.push(Finding::of_value(path, Some(diagnostic)));
         } else if let Some(branch) = meant.into_iter().min_by_key(|branch| branch.len()) {
             branch.iter().for_each(|e| self.explain(e, out));
         }
     }
 
-    /// `concurrency` or `plugin in [llm]`: what a message calls the value at `path`.
+    /// `concurrency`, or `plugin` in `[llm]`: what a message calls the value at `path`.
     fn name(&self, path: &str) -> String {
-        let (full, _) = self.spot(path);
-        let full = if path.is_empty() || full.ends_with(path) { full } else { path.to_owned() };
-        let full = segments(&full);
-        let key = words::key(&full);
-        if let Some(plugin) = self.plugin {
+        if let Some(options) = &self.options {
             let option = segments(path).join(".");
-            return format!("option `{option}` of plugin `{plugin}`");
+            return format!("option `{option}` of {}", options.owner);
         }
+        let path = segments(path);
+        let key = words::key(&path);
         if key.is_empty() {
             return "the manifest".into();
         }
-        let mut table = full;
+        let mut table = path;
         while table.pop().is_some_and(|s| s.parse::<usize>().is_ok()) {}
-        match words::table(&table, self.is_element(&table)) {
+        match words::table(&table) {
             Some(table) => format!("`{key}` in {table}"),
             None => format!("`{key}`"),
         }
@@ -342,6 +339,16 @@ fn expected_types(kind: &TypeKind) -> Vec<&'static str> {
         .filter(|t| *t != JsonType::Null && !(number && *t == JsonType::Integer))
         .map(JsonType::as_str)
         .collect()
+}
+
+/// The values that are known, as a help.
+fn known_values(known: &[Value]) -> Option<String> {
+    let known: Vec<_> = known.iter().filter_map(words::short).collect();
+    match known.as_slice() {
+        [] => None,
+        [only] => Some(format!("the only value is {only}")),
+        several => Some(format!("the values are {}", words::join(several, "and"))),
+    }
 }
 
 /// How to write `value` in a type that is wanted.
@@ -371,11 +378,16 @@ fn mend_type(key: &str, value: &Value, expected: &[&str]) -> Option<String> {
     }
 }
 
-/// Up to the first full stop, without it, on one line.
+/// Up to the first full stop, without it, as a part of another sentence.
 fn first_sentence(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.find(". ") {
-        Some(end) => text[..end].to_owned(),
-        None => text.trim_end_matches('.').to_owned(),
+    let sentence = text.split(". ").next().unwrap_or_default().trim_end_matches('.');
+    let mut letters = sentence.chars();
+    match (letters.next(), letters.clone().next()) {
+        // Not of an abbreviation.
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => sentence.to_owned(),
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::explain::Finding;
-use crate::manifest::source::{Source, child, push, segments};
+use crate::manifest::source::{Source, child, pointer_of, segments};
 
 /// Keys without which the rest of a table means something else: a table with a fault in one of these
 /// is not understood, and no further faults are guessed from it.
@@ -28,9 +28,7 @@ impl Fix {
         }
         // An element goes with its whole array: the others may depend on its place.
         let end = segments.iter().rposition(|s| s == key)?;
-        let mut pointer = String::new();
-        segments[..=end].iter().for_each(|s| push(&mut pointer, s));
-        Some(Self::LeaveOut(pointer))
+        Some(Self::LeaveOut(pointer_of(&segments[..=end])))
     }
 
     /// Takes an unknown key for the one it resembles, or leaves it out.
@@ -46,9 +44,7 @@ impl Fix {
             Self::LeaveOut(pointer) => {
                 let mut table = segments(&pointer);
                 let Some(key) = table.pop() else { return };
-                let mut parent = String::new();
-                table.iter().for_each(|s| push(&mut parent, s));
-                (parent, key, None)
+                (pointer_of(&table), key, None)
             }
             Self::Rename { table, from, to } => (table, from, Some(to)),
         };
