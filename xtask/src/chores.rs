@@ -68,6 +68,21 @@ pub(crate) fn docs(arguments: &[OsString]) -> Result<()> {
         .env("RUSTDOCFLAGS", "-D warnings"))
 }
 
+/// `deny.toml` says what may enter. No part of `test`: advisories come from the network, and change
+/// without a change of ours.
+pub(crate) fn deny(arguments: &[OsString]) -> Result<()> {
+    let environment = Environment::default();
+    if !cargo(&environment)
+        .args(["deny", "--version"])
+        .output()?
+        .status
+        .success()
+    {
+        bail!("cargo-deny is not installed: `cargo install cargo-deny --locked`");
+    }
+    run(cargo(&environment).args(["deny", "check"]).args(arguments))
+}
+
 /// The binary that was just built.
 fn tale() -> Command {
     program(target().join("tale"))

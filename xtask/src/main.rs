@@ -24,6 +24,7 @@ Commands:
   test    set up and run all checks and tests; arguments choose steps (see `cargo xtask test --list`)
   tidy    check the rules of the house that no compiler knows
   bench   run the benchmarks; arguments go to `cargo bench`
+  deny    check licences, sources and advisories of all dependencies (needs cargo-deny)
   docs    build the API documentation; a broken link is an error
 
 Variables:
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Some("test") => chores::test(&arguments),
         Some("tidy") => tidy::tidy(),
         Some("bench") => chores::bench(&arguments),
+        Some("deny") => chores::deny(&arguments),
         Some("docs") => chores::docs(&arguments),
         Some("--help" | "-h" | "help") => {
             print!("{HELP}");
