@@ -1,13 +1,14 @@
 //! The gold answer as data sets write it.
 
-use crate::extract::letters;
+use crate::extract::{boxed, letters};
 use crate::kind::AnswerKind;
 use crate::math::strip_answer;
 
 /// The bare gold answer.
 ///
-/// * Numbers and mathematics: what follows the last `####` (GSM8K), else the content of `[[…]]` or
-///   `\boxed{…}` that is the whole text, else the text. Thousands marks stay: `1,234` is one number.
+/// * Numbers and mathematics: what follows the last `####` (GSM8K), else the content of `[[…]]` that is
+///   the whole text, or of the last `\boxed{…}` (MATH's solutions), else the text. Thousands marks
+///   stay: `1,234` is one number.
 /// * Choices: the letters in upper case (`(B) 12` is `B`); the text itself if it names none.
 /// * Text: the text, trimmed.
 ///
@@ -22,6 +23,10 @@ pub fn gold(kind: AnswerKind, text: &str) -> String {
     match kind {
         AnswerKind::Number | AnswerKind::Math => {
             let text = text.rfind("####").map_or(text, |at| text[at + 4..].trim());
+            let boxed = boxed(text);
+            if let Some(boxed) = boxed {
+                return strip_answer(&boxed).to_owned();
+            }
             let inner = text
                 .strip_prefix("[[")
                 .and_then(|rest| rest.strip_suffix("]]"))

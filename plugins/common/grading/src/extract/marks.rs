@@ -57,6 +57,23 @@ pub(super) fn brackets(text: &str) -> Option<&str> {
     None
 }
 
+/// What follows the last "final answer", if no box stands behind it: a box in the middle of the
+/// reasoning is not the conclusion.
+pub(super) fn final_answer(text: &str) -> Option<&str> {
+    let box_at = ["\\boxed", "\\fbox"]
+        .iter()
+        .filter_map(|c| text.rfind(c))
+        .max()?;
+    let after = &text[box_at..];
+    let phrases = [
+        "final answer is",
+        "final answer:",
+        "final answer**:",
+        "final answer:**",
+    ];
+    after_phrase(after, &phrases)
+}
+
 /// The text up to the last `]]` of the first run of closing brackets that holds two.
 fn closed(inside: &str) -> Option<&str> {
     let first = inside.find("]]")?;
@@ -84,7 +101,7 @@ fn is_example(before: &str) -> bool {
 }
 
 /// The content of the last `\boxed{…}`; neighbours joined by commas or "and" make one list.
-pub(super) fn boxed(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn boxed(text: &str) -> Option<Cow<'_, str>> {
     let (last, mut start) = last_boxed(text, text.len())?;
     let mut all: Vec<&str> = vec![last];
     while all.len() < 16 {
@@ -101,6 +118,15 @@ pub(super) fn boxed(text: &str) -> Option<Cow<'_, str>> {
         start = at;
     }
     if all.len() == 1 {
+        // "\\boxed{28}\\%": the mark belongs to the answer.
+        let after =
+            text[start + boxed_length(&text[start..])..].trim_start_matches(['}', '$', ' ']);
+        let percent = ["\\%", "%", "percent", "pct"]
+            .iter()
+            .any(|mark| after.starts_with(mark));
+        if percent && last.ends_with(|c: char| c.is_ascii_digit()) {
+            return Some(Cow::Owned(format!("{last}%")));
+        }
         return Some(Cow::Borrowed(last));
     }
     all.reverse();
@@ -108,14 +134,20 @@ pub(super) fn boxed(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Only a comma, "and" or "or" with formula delimiters around it.
-fn is_connector(between: &str) -> bool {
+pub(super) fn is_connector(between: &str) -> bool {
+    if between.len() > 64 {
+        return false;
+    }
     let bare: String = between
+        .replace("\\qquad", "")
+        .replace("\\quad", "")
+        .replace("\\text", "")
         .chars()
-        .filter(|c| !c.is_whitespace() && !matches!(c, '$' | '\\' | '(' | ')'))
+        .filter(|c| !c.is_whitespace() && !matches!(c, '$' | '\\' | '(' | ')' | '{' | '}'))
         .collect();
     matches!(
         bare.as_str(),
-        "," | "and" | "or" | "和" | "或" | ",and" | ",or" | "、" | "text{and}" | "text{or}"
+        "" | "," | "and" | "or" | "和" | "或" | ",and" | ",or" | "、" | ";"
     )
 }
 

@@ -5,6 +5,7 @@
 //! first, see `runon`.
 
 mod choice;
+mod formula;
 mod marks;
 mod number;
 mod runon;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::kind::AnswerKind;
 
 pub(crate) use choice::letters;
+pub(crate) use marks::boxed;
 
 /// Bytes of a completion that are looked at; of a longer one the end, where the answer stands.
 pub const MAX_COMPLETION_BYTES: usize = 256 * 1024;
@@ -97,10 +99,10 @@ pub fn extract(kind: AnswerKind, completion: &str, choices: usize) -> Option<Ext
         AnswerKind::Math => {
             let text = runon::cut(
                 text,
-                &|t| number::math_marked(t).is_some(),
-                &number::ends_answered,
+                &|t| formula::marked(t).is_some(),
+                &formula::ends_answered,
             );
-            number::extract_math(text)
+            formula::extract(text)
         }
         AnswerKind::Choice => {
             let strong = |t: &str| choice::marked(t, choices).is_some();

@@ -1,12 +1,13 @@
-//! Numbers and mathematics: from the marks to the last number or formula.
+//! Numbers: from the marks to the last number.
 
 use std::borrow::Cow;
 
+use super::formula::{self, whole_answer};
 use super::marks;
 use super::{Extraction, Source};
 use crate::math::strip_answer;
 
-const PHRASES: [&str; 22] = [
+pub(super) const PHRASES: [&str; 22] = [
     "the answer is",
     "the answer to the question is",
     "the final answer is",
@@ -36,6 +37,9 @@ pub(super) fn marked(text: &str) -> Option<Extraction<'_>> {
     if let Some(answer) = marks::brackets(text).filter(|answer| has_number(answer)) {
         return Some(Extraction::new(answer, Source::Brackets));
     }
+    if let Some(answer) = marks::final_answer(text).and_then(in_clause) {
+        return Some(Extraction::new(answer, Source::Phrase));
+    }
     if let Some(answer) = marks::boxed(text).filter(|answer| has_number(answer)) {
         return Some(Extraction::new(answer, Source::Boxed));
     }
@@ -63,90 +67,8 @@ pub(super) fn extract(text: &str) -> Option<Extraction<'_>> {
     last_number(text).map(|answer| Extraction::new(answer, Source::LastNumber))
 }
 
-pub(super) fn math_marked(text: &str) -> Option<Extraction<'_>> {
-    if let Some(answer) = marks::brackets(text) {
-        return Some(Extraction::new(answer, Source::Brackets));
-    }
-    if let Some(answer) = marks::boxed(text) {
-        return Some(Extraction::new(answer, Source::Boxed));
-    }
-    if let Some(answer) = marks::hashes(text) {
-        return Some(Extraction::new(answer, Source::Hashes));
-    }
-    let line = marks::after_phrase(text, &PHRASES)?;
-    Some(Extraction::new(formula_of_line(line), Source::Phrase))
-}
-
-/// The mathematical answer of a completion.
-pub(super) fn extract_math(text: &str) -> Option<Extraction<'_>> {
-    if let Some(whole) = whole_answer(text) {
-        return Some(Extraction::new(whole, Source::Whole));
-    }
-    if let Some(found) = math_marked(text) {
-        return Some(found);
-    }
-    // The last line with a formula or a number; within it a formula goes first, since "√2, about
-    // 1.41" means √2.
-    for line in text.rsplit('\n').take(64) {
-        if let Some(formula) = last_formula(line) {
-            return Some(Extraction::new(formula, Source::Formula));
-        }
-        if let Some(number) = last_number(line) {
-            return Some(Extraction::new(number, Source::LastNumber));
-        }
-    }
-    last_formula(text)
-        .map(|formula| Extraction::new(formula, Source::Formula))
-        .or_else(|| {
-            Some(Extraction::new(
-                text.rsplit('\n').next()?.trim(),
-                Source::Whole,
-            ))
-        })
-}
-
-/// A completion that is nothing but an answer: one short line without prose or marks.
-fn whole_answer(text: &str) -> Option<&str> {
-    let bare = strip_answer(text);
-    let short = bare.len() <= 256 && !bare.contains('\n');
-    let marked = bare.contains("[[") || bare.contains("\\boxed") || bare.contains("####");
-    let formulas = bare.matches('$').count() > 1 || bare.contains("\\(") || bare.contains("\\[");
-    (short
-        && !marked
-        && !formulas
-        && !opens_with_word(bare)
-        && !has_prose(bare)
-        && !bare.is_empty())
-    .then_some(bare)
-}
-
-/// Two words of three letters or more outside of commands, or words of another script.
-fn has_prose(text: &str) -> bool {
-    let mut words = 0;
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at].is_ascii_alphabetic() {
-            let start = at;
-            while at < bytes.len() && bytes[at].is_ascii_alphabetic() {
-                at += 1;
-            }
-            let command = start > 0 && matches!(bytes[start - 1], b'\\' | b'{');
-            words += usize::from(!command && at - start >= 3);
-        } else {
-            at += 1;
-        }
-    }
-    // "18 dollars" is still an answer; ":" or "：" introduces one that stands elsewhere.
-    let cjk = text
-        .chars()
-        .filter(|c| matches!(c, '\u{4E00}'..='\u{9FFF}'))
-        .count();
-    words >= 3 || cjk >= 4 || ((words >= 1 || cjk >= 1) && text.contains([':', '：']))
-}
-
 /// "It costs 5" opens like a sentence; "sin 5", "Area = 5" and "no solution" do not.
-fn opens_with_word(text: &str) -> bool {
+pub(super) fn opens_with_word(text: &str) -> bool {
     let word: String = text.chars().take_while(char::is_ascii_alphabetic).collect();
     let function = matches!(
         word.as_str(),
@@ -159,60 +81,20 @@ fn opens_with_word(text: &str) -> bool {
         && has_number(text)
 }
 
-fn has_number(text: &str) -> bool {
+pub(super) fn has_number(text: &str) -> bool {
     text.chars()
         .any(|c| c.is_ascii_digit() || matches!(c, '½' | '¼' | '¾' | 'π' | '０'..='９'))
         || text.contains("\\pi")
 }
 
-/// The formula of a line that follows a phrase: its first formula, or its first clause.
-fn formula_of_line(line: &str) -> &str {
-    for (open, close) in [("\\(", "\\)"), ("\\[", "\\]"), ("$$", "$$"), ("$", "$")] {
-        if let Some(at) = line.find(open).filter(|at| *at <= 40) {
-            let inner = &line[at + open.len()..];
-            if let Some(end) = inner.find(close).filter(|end| *end > 0) {
-                return inner[..end].trim();
-            }
-        }
-    }
-    let line = line.trim_start_matches("**");
-    let line = line.find("**").map_or(line, |at| &line[..at]);
-    let end = [". ", "。", " because", " since", ", because", ", since"]
-        .iter()
-        .filter_map(|stop| line.find(stop))
-        .min();
-    line[..end.unwrap_or(line.len())].trim()
-}
-
 /// The number of the clause after a phrase: the first, or the one after the last `=`.
-fn in_clause(line: &str) -> Option<&str> {
-    let clause = formula_of_line(line);
+pub(super) fn in_clause(line: &str) -> Option<&str> {
+    let clause = formula::of_clause(line);
     let clause = clause.rfind('=').map_or(clause, |at| &clause[at + 1..]);
     if strip_answer(clause).contains('\\') && has_number(clause) {
         return Some(clause.trim());
     }
     first_number(clause).or_else(|| first_number(line))
-}
-
-/// The content of the last `$…$`, `\(…\)` or `\[…\]`.
-fn last_formula(text: &str) -> Option<&str> {
-    let mut best: Option<(usize, &str)> = None;
-    for (open, close) in [("\\(", "\\)"), ("\\[", "\\]"), ("$$", "$$"), ("$", "$")] {
-        let Some(end) = text.rfind(close) else {
-            continue;
-        };
-        let Some(start) = text[..end].rfind(open) else {
-            continue;
-        };
-        let inner = text[start + open.len()..end].trim();
-        // "$5 and $6" are prices: what lies between is prose.
-        let prose = inner.is_empty() || inner.len() > 1024 || (open == "$" && has_prose(inner));
-        if !prose && best.is_none_or(|(at, _)| end > at) {
-            best = Some((end, inner));
-        }
-    }
-    let (_, formula) = best?;
-    Some(formula)
 }
 
 /// A number in running text: where it starts and ends in bytes.
@@ -318,7 +200,7 @@ fn first_number(text: &str) -> Option<&str> {
 }
 
 /// The last number of a text; a `\frac` that ends it is taken whole.
-fn last_number(text: &str) -> Option<Cow<'_, str>> {
+pub(super) fn last_number(text: &str) -> Option<Cow<'_, str>> {
     // Numbers are short: the end of the text is enough unless it has none at all.
     let mut start = text.len().saturating_sub(4096);
     while !text.is_char_boundary(start) {
@@ -394,21 +276,5 @@ mod tests {
         check("18 dollars", "18 dollars");
         check("18.00", "18.00");
         check("10-5 people stay, that is 5-3=2", "2");
-    }
-
-    #[test]
-    fn formulas() {
-        let math = |text: &'static str| extract_math(text).unwrap().answer.into_owned();
-        assert_eq!(math("so $x = \\sqrt{2}$, about 1.41."), "x = \\sqrt{2}");
-        assert_eq!(
-            math("The final answer is $\\frac{1}{2}$. I hope it is correct."),
-            "\\frac{1}{2}"
-        );
-        assert_eq!(
-            math("\\left(3, \\frac{\\pi}{2}\\right)"),
-            "\\left(3, \\frac{\\pi}{2}\\right)"
-        );
-        assert_eq!(math("x^2 + 1"), "x^2 + 1");
-        assert_eq!(math("We find \\[ y = 3 \\]"), "y = 3");
     }
 }

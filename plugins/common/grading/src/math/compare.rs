@@ -7,6 +7,7 @@ use super::{Reading, Unreadable, fold_text, parse, relation, strip_answer, units
 use crate::budget::Budget;
 use crate::hints::Hints;
 use crate::kind::Verdict;
+use crate::number;
 
 /// Parts of a list or set that are compared one by one.
 const MAX_PARTS: usize = 48;
@@ -24,6 +25,9 @@ pub(crate) fn answers(a: &str, b: &str, hints: Hints) -> Decision {
     if folded_a == folded_b {
         return (Verdict::Correct, "the same text");
     }
+    if same_word(a, b) {
+        return (Verdict::Correct, "the same word");
+    }
     if folded_a.is_empty() || folded_b.is_empty() {
         return (Verdict::Wrong, "one side is empty");
     }
@@ -31,6 +35,12 @@ pub(crate) fn answers(a: &str, b: &str, hints: Hints) -> Decision {
     let decision = read_and_compare(a, b, Reading::DEFAULT, hints, &budget);
     if decision.0 == Verdict::Correct {
         return decision;
+    }
+    // A number with a decimal comma, which a list reader takes apart.
+    if let (Some(x), Some(y)) = (number::plain(a), number::plain(b)) {
+        if x == y {
+            return (Verdict::Correct, "equal numbers");
+        }
     }
     // Another convention may make them equal: 1,234 as two numbers, a decimal logarithm.
     let grouped = |text: &str| text.contains(',') && text.bytes().any(|b| b.is_ascii_digit());
@@ -81,6 +91,15 @@ fn unread(a: &str, b: &str) -> Decision {
         Verdict::Undecided,
         "a side could not be read, and the texts differ",
     )
+}
+
+/// One word in different case; of the short ones only those that are no products of symbols.
+fn same_word(a: &str, b: &str) -> bool {
+    let word = |text: &str| text.chars().all(char::is_alphabetic);
+    word(a)
+        && word(b)
+        && a.to_lowercase() == b.to_lowercase()
+        && (a.chars().count() > 3 || ["yes", "no"].contains(&a.to_lowercase().as_str()))
 }
 
 /// Lower case, letters and digits only.
@@ -350,7 +369,7 @@ impl Comparison<'_> {
         let (ra, name_a) = Region::read(a, self.budget)?;
         let (rb, name_b) = Region::read(b, self.budget)?;
         if let (Some(a), Some(b)) = (name_a, name_b) {
-            if a != b {
+            if !relation::names_agree(&a, &b) {
                 return Some((Verdict::Wrong, "conditions on different variables"));
             }
         }
@@ -368,6 +387,10 @@ impl Comparison<'_> {
             .fold(Verdict::Correct, |all, (a, b)| all.and(same(a, b)));
         if parts == Verdict::Correct {
             return (parts, "the same parts");
+        }
+        let zero = |parts: &[Node]| parts.iter().skip(1).any(|part| *part == Node::int(0));
+        if zero(x) || zero(y) {
+            return (Verdict::Wrong, "different times or ratios");
         }
         let cross = x
             .iter()
@@ -513,7 +536,7 @@ fn is_time(parts: &[Node]) -> bool {
     };
     matches!(
         (value(&parts[0]), value(&parts[1])),
-        (Some(0..=24), Some(10..=59))
+        (Some(0..=24), Some(0 | 10..=59))
     )
 }
 

@@ -231,6 +231,7 @@ impl Lexer<'_> {
         if !c.is_ascii_alphabetic() {
             self.at += 1;
             match c {
+                '\\' if self.is_doubled() => return self.command_after_doubling(),
                 '\\' => self.row_end(),
                 '{' => {
                     self.depth += 1;
@@ -256,6 +257,21 @@ impl Lexer<'_> {
         self.named(&name)
     }
 
+    /// Outside of matrices `\\frac` is `\frac` that went through one JSON encoder too many.
+    fn is_doubled(&self) -> bool {
+        let inside_matrix = self
+            .tokens
+            .iter()
+            .any(|t| matches!(&t.tok, Tok::Cmd(name) if name.starts_with("begin:")));
+        let next = self.text.get(self.at);
+        !inside_matrix && next.is_some_and(|c| c.is_ascii_alphabetic() || matches!(c, '{' | '}'))
+    }
+
+    fn command_after_doubling(&mut self) -> Result<(), Unreadable> {
+        self.at -= 1;
+        self.command()
+    }
+
     /// `\\`, with an optional distance after it.
     fn row_end(&mut self) {
         self.push(Tok::Op('⏎'));
@@ -272,6 +288,15 @@ impl Lexer<'_> {
     }
 
     fn named(&mut self, name: &str) -> Result<(), Unreadable> {
+        // "\\quadx" is a space that ran into the next symbol.
+        let glued = ["qquad", "quad"]
+            .into_iter()
+            .find_map(|space| name.strip_prefix(space));
+        if let Some(rest) = glued.filter(|rest| !rest.is_empty()) {
+            self.spaced = true;
+            self.plain_word(rest);
+            return Ok(());
+        }
         if words::is_layout(name) {
             // `\left.` and `\right.` draw nothing.
             if matches!(name, "left" | "right") && self.text.get(self.at) == Some(&'.') {
@@ -407,6 +432,15 @@ impl Lexer<'_> {
                 return;
             }
         }
+        // "1or" and "5and": the words are stuck to a number.
+        let stuck = ["or", "and"]
+            .into_iter()
+            .find(|word| number_before && run.starts_with(word));
+        if let Some(word) = stuck.filter(|word| run.len() > word.len()) {
+            self.at += word.len();
+            self.push(Tok::Op(if word == "or" { '∨' } else { '∧' }));
+            return;
+        }
         self.at += run.len();
         let next = self.text[self.at..].iter().find(|c| !c.is_whitespace());
         if matches!(run.as_str(), "x" | "X")
@@ -486,7 +520,7 @@ impl Lexer<'_> {
             "sqrt" | "cbrt" => return self.push(Tok::Cmd(lower)),
             "times" => return self.push(Tok::Op('*')),
             "pm" => return self.push(Tok::Op('±')),
-            "percent" | "percentage" => return self.push(Tok::Op('%')),
+            "percent" | "percentage" | "pct" => return self.push(Tok::Op('%')),
             "degree" | "degrees" => return self.push(Tok::Op('°')),
             _ => {}
         }
@@ -502,7 +536,9 @@ impl Lexer<'_> {
                 return self.product(argument);
             }
         }
-        if run.len() <= 3 && !is_english(&lower) {
+        // In capitals these are points of a figure: NO/BO.
+        let capitals = run.bytes().all(|b| b.is_ascii_uppercase());
+        if run.len() <= 3 && (capitals || !is_english(&lower)) {
             return self.product(run);
         }
         self.word(run);
@@ -520,7 +556,7 @@ impl Lexer<'_> {
             "" => {}
             "and" | "和" | "且" | "与" => self.push(Tok::Op('∧')),
             "or" | "或" | "或者" => self.push(Tok::Op('∨')),
-            "percent" => self.push(Tok::Op('%')),
+            "percent" | "pct" => self.push(Tok::Op('%')),
             "degree" | "degrees" | "度" => self.push(Tok::Op('°')),
             _ if units::is_filler(&lower) => self.spaced = true,
             _ => self.push(Tok::Word(word.to_owned())),
@@ -631,6 +667,7 @@ fn is_operator(c: char) -> bool {
             | '\''
             | '⟨'
             | '⟩'
+            | '≈'
             | '⌊'
             | '⌋'
             | '⌈'

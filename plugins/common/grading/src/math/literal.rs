@@ -125,7 +125,11 @@ fn comma_groups(text: &[char], start: usize) -> Option<(String, usize)> {
 
 fn after_comma(text: &[char], at: usize) -> Option<usize> {
     let rest = text.get(at..)?;
-    [",\\!", "{,}", "\\!,", ","].into_iter().find_map(|mark| {
+    [
+        ",\\! ", ",\\!", " {,} ", "{,} ", "{,}", "{, }", " {, }", "\\!,", ",",
+    ]
+    .into_iter()
+    .find_map(|mark| {
         let mark: Vec<char> = mark.chars().collect();
         rest.starts_with(&mark).then_some(at + mark.len())
     })

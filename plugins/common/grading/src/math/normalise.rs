@@ -57,6 +57,12 @@ fn strip_once(text: &str) -> &str {
             }
         }
     }
+    if let Some(rest) = text
+        .strip_prefix(['=', '≈'])
+        .filter(|rest| !rest.trim().is_empty())
+    {
+        return rest;
+    }
     for head in [
         "Answer:",
         "answer:",

@@ -92,12 +92,20 @@ impl Parser {
 
     fn list_here(&mut self) -> Parsed {
         let mut parts = vec![self.relation()?];
-        let (mut and, mut or) = (false, false);
+        let (mut and, mut or, mut commas) = (false, false, false);
+        // Where the semicolon separates and the comma too, the semicolon is the outer one.
+        let mut outer: Vec<Vec<Node>> = Vec::new();
         while let Some(Tok::Op(',' | ';' | '∧' | '∨')) = self.peek() {
+            let mut semicolon = false;
             while let Some(Tok::Op(op @ (',' | ';' | '∧' | '∨'))) = self.peek() {
                 and |= *op == '∧';
                 or |= *op == '∨';
+                commas |= *op == ',';
+                semicolon |= *op == ';';
                 self.at += 1;
+            }
+            if semicolon {
+                outer.push(std::mem::take(&mut parts));
             }
             // A comma may also end the answer, or stand before a closing bracket.
             if matches!(
@@ -107,6 +115,18 @@ impl Parser {
                 break;
             }
             parts.push(self.relation()?);
+        }
+        if !outer.is_empty() {
+            outer.push(parts);
+            parts = if commas {
+                outer
+                    .into_iter()
+                    .filter(|part| !part.is_empty())
+                    .map(tuple)
+                    .collect()
+            } else {
+                outer.into_iter().flatten().collect()
+            };
         }
         Ok(match parts.len() {
             1 => parts.remove(0),
@@ -121,23 +141,47 @@ impl Parser {
             Some(head) => head,
             None => self.set_operation()?,
         };
-        if self.is_op(':') && self.bars == 0 {
-            let mut parts = vec![first];
-            while self.take_op(':') {
-                parts.push(self.additive()?);
-            }
-            return Ok(Node::Ratio(parts));
-        }
+        let first = self.ratio(first)?;
         let (mut parts, mut ops) = (vec![first], Vec::new());
-        while let Some(op) = self.relation_op() {
+        while self.is_op('≈') || self.relation_op_ahead() {
+            if self.take_op('≈') {
+                // "x ≈ 1.4" gives a value; in "x = √2 ≈ 1.4" the rounded one adds nothing.
+                let rounded = self.set_operation()?;
+                if ops.is_empty() {
+                    ops.push(RelOp::Equal);
+                    parts.push(rounded);
+                }
+                continue;
+            }
+            let Some(op) = self.relation_op() else { break };
             ops.push(op);
-            parts.push(self.set_operation()?);
+            let part = self.set_operation()?;
+            parts.push(self.ratio(part)?);
         }
         Ok(if ops.is_empty() {
             parts.remove(0)
         } else {
             Node::Relation(parts, ops)
         })
+    }
+
+    /// `a : b : c` after its first part.
+    fn ratio(&mut self, first: Node) -> Parsed {
+        if !self.is_op(':') || self.bars > 0 {
+            return Ok(first);
+        }
+        let mut parts = vec![first];
+        while self.take_op(':') {
+            parts.push(self.additive()?);
+        }
+        Ok(Node::Ratio(parts))
+    }
+
+    fn relation_op_ahead(&mut self) -> bool {
+        let before = self.at;
+        let found = self.relation_op().is_some();
+        self.at = before;
+        found
     }
 
     fn relation_op(&mut self) -> Option<RelOp> {
@@ -426,6 +470,17 @@ impl Parser {
         })?;
         Ok(if negative { base.neg() } else { base })
     }
+}
+
+fn tuple(mut parts: Vec<Node>) -> Node {
+    if parts.len() == 1 {
+        return parts.remove(0);
+    }
+    Node::Group(
+        super::node::Bracket::Round,
+        parts,
+        super::node::Bracket::Round,
+    )
 }
 
 fn join(first: Node, rest: &mut Vec<Node>) -> Node {

@@ -253,7 +253,8 @@ impl Parser {
         }
         self.expect(close)?;
         Ok(match inner {
-            Node::List(parts) | Node::And(parts) => Node::Set(parts),
+            // TeX does not print plain braces: $\{1,2\}$ is a set, ${1,2}$ shows a list.
+            Node::List(parts) | Node::And(parts) if close == '⦄' => Node::Set(parts),
             one if close == '⦄' => Node::Set(vec![one]),
             one => one,
         })

@@ -1,6 +1,7 @@
 //! Sets of real numbers made of intervals: `(0,1]`, `x > 5`, `ℝ ∖ {0}`, unions and intersections.
 
-use super::node::{Bracket, NamedSet, Node, RelOp};
+use super::node::{Bracket, Func, NamedSet, Node, RelOp};
+use super::relation;
 use super::scalar::{self, Decision};
 use crate::budget::Budget;
 use crate::kind::Verdict;
@@ -144,10 +145,10 @@ impl Region {
             return Some((region, Some(name.clone())));
         }
         // {x ∈ ℝ | …} leaves `x ∈ ℝ` to the reader of the set; here only the condition arrives.
-        let place = parts.iter().position(|part| matches!(part, Node::Sym(_)))?;
-        let Node::Sym(name) = &parts[place] else {
-            return None;
-        };
+        let place = parts
+            .iter()
+            .position(|part| relation::name_of(part).is_some())?;
+        let name = relation::name_of(&parts[place])?;
         let mut region = Self::reals();
         for (i, op) in ops.iter().enumerate() {
             let (bound, op) = if i == place {
@@ -159,7 +160,43 @@ impl Region {
             };
             region = region.intersected(&Self::half_line(op, bound, budget)?)?;
         }
-        Some((region, Some(name.clone())))
+        // |x| < 3 speaks of x: both halves of what it says of a number that is not negative.
+        if let Node::Call(Func::Abs, inner) = &parts[place] {
+            let positive = End {
+                node: Node::int(0),
+                at: 0.0,
+                closed: true,
+            };
+            let positive = Self(vec![Interval {
+                low: positive,
+                high: End::infinite(true),
+            }]);
+            let half = region.intersected(&positive)?;
+            let mut both = half.negated().0;
+            both.extend(half.0);
+            return Some((
+                Self(both).united(budget)?,
+                inner.first().and_then(relation::name_of),
+            ));
+        }
+        Some((region, Some(name)))
+    }
+
+    fn negated(&self) -> Self {
+        let mirror = |end: &End| End {
+            node: end.node.clone().neg(),
+            at: -end.at,
+            closed: end.closed,
+        };
+        let pieces = self.0.iter().rev();
+        Self(
+            pieces
+                .map(|p| Interval {
+                    low: mirror(&p.high),
+                    high: mirror(&p.low),
+                })
+                .collect(),
+        )
     }
 
     fn half_line(op: RelOp, bound: &Node, budget: &Budget) -> Option<Self> {

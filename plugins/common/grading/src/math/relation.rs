@@ -35,7 +35,7 @@ pub(super) fn assignment(node: &Node) -> Option<(Option<String>, &Node)> {
     constant.then_some((None, last))
 }
 
-fn name_of(node: &Node) -> Option<String> {
+pub(super) fn name_of(node: &Node) -> Option<String> {
     match node {
         Node::Sym(name) => Some(name.clone()),
         Node::Text(words) => Some(words.to_lowercase()),
@@ -46,13 +46,40 @@ fn name_of(node: &Node) -> Option<String> {
         {
             Some(format!("{name}()"))
         }
+        // Sides and angles of figures (AB, |AB|, AB/CD, A : B) and points (x, y) are names too; a
+        // number among them makes an equation to be solved (2x = 4).
+        Node::Mul(parts) if parts.iter().all(is_capital) => joined(parts, ""),
+        Node::Call(Func::Abs, parts) => joined(parts, "").map(|name| format!("|{name}|")),
+        Node::Div(a, b) => Some(format!("{}/{}", capitals(a)?, capitals(b)?)),
+        Node::Ratio(parts) => joined(parts, ":"),
+        Node::Group(_, parts, _) => joined(parts, ","),
         _ => None,
     }
 }
 
+fn joined(parts: &[Node], mark: &str) -> Option<String> {
+    let names: Option<Vec<String>> = parts.iter().map(name_of).collect();
+    names.map(|names| names.join(mark))
+}
+
+fn is_capital(node: &Node) -> bool {
+    matches!(node, Node::Sym(name) if name.starts_with(|c: char| c.is_ascii_uppercase()))
+}
+
+fn capitals(node: &Node) -> Option<String> {
+    let all = match node {
+        Node::Mul(parts) => parts.iter().all(is_capital),
+        other => is_capital(other),
+    };
+    if all { name_of(node) } else { None }
+}
+
 /// Whether two names may stand for the same thing: `y` and `f(x)` do, `x` and `k` do not.
 pub(super) fn names_agree(a: &str, b: &str) -> bool {
-    let function = |name: &str| name == "y" || name.ends_with("()") || name.chars().count() > 3;
+    // A figure's side has its own name: |AB| is no f(x).
+    let function = |name: &str| {
+        name == "y" || name.ends_with("()") || name.chars().filter(|c| c.is_lowercase()).count() > 3
+    };
     a == b || (function(a) && function(b))
 }
 
