@@ -1,1 +1,49 @@
-//! TALE's standard data sets, estimators and prompts.
+//! TALE's standard data sets, estimators, feasibility rules and prompts.
+//!
+//! Linked into the `tale` binary and offered through the same descriptor that a loaded library
+//! exports, so that nothing here can do what a third party's plugin cannot. The [`prompts`] are the
+//! exception: they are data that the runtime renders, not a component.
+#![deny(missing_docs)]
+
+pub mod dataset;
+pub mod estimator;
+pub mod feasibility;
+pub mod prompts;
+#[cfg(test)]
+mod schema_test;
+
+pub use prompts::{Method, PromptError, PromptSet};
+
+use dataset::{Gsm8k, Gsm8kZero, Jsonl};
+use estimator::{Fixed, NoEstimate, ZeroShot};
+use feasibility::{Correct, Greedy};
+
+tale_api::define_plugin! {
+    name: "standard",
+    components: [
+        dataset "gsm8k" => Gsm8k::create,
+            "GSM8K: grade-school mathematics in words (MIT)",
+            include_str!("../schemas/dataset.gsm8k.json");
+        dataset "gsm8k-zero" => Gsm8kZero::create,
+            "GSM8K-Zero: questions that hold their own answer",
+            include_str!("../schemas/dataset.gsm8k-zero.json");
+        dataset "jsonl" => Jsonl::create,
+            "Any JSONL file, its fields named by options",
+            include_str!("../schemas/dataset.jsonl.json");
+        estimator "zero-shot" => ZeroShot::create,
+            "Asks the model itself how many tokens an answer takes (the paper's)",
+            include_str!("../schemas/estimator.zero-shot.json");
+        estimator "fixed" => Fixed::create,
+            "The same budget for every question",
+            include_str!("../schemas/estimator.fixed.json");
+        estimator "none" => NoEstimate::create,
+            "No budget: every question falls back",
+            include_str!("../schemas/estimator.none.json");
+        feasibility "greedy" => Greedy::create,
+            "Right, and cheaper than the attempt accepted last (Algorithm 2 of the paper)",
+            include_str!("../schemas/feasibility.greedy.json");
+        feasibility "correct" => Correct::create,
+            "Right, whatever it costs",
+            include_str!("../schemas/feasibility.correct.json");
+    ]
+}

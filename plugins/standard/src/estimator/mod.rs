@@ -1,0 +1,13 @@
+//! Estimators of token budgets.
+
+mod fixed;
+mod none;
+mod reply;
+#[cfg(test)]
+pub(crate) mod testing;
+mod zero_shot;
+
+pub use fixed::{Fixed, FixedOptions};
+pub use none::{NoEstimate, NoEstimateOptions};
+pub use reply::{Reading, read_budget};
+pub use zero_shot::{ZeroShot, ZeroShotOptions};
