@@ -9,10 +9,9 @@ use crate::store::{Reader, StoreError};
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) name: Option<String>,
-    pub(super) task: Option<String>,
     pub(super) seed: Option<u64>,
-    /// When the run began, as the journal has it.
-    pub(super) created: Option<String>,
+    /// The `tale` that ran it.
+    pub(super) version: Option<String>,
     /// The whole plan, for the page to show.
     pub(super) whole: Option<Value>,
 }
@@ -24,10 +23,9 @@ impl Plan {
             .and_then(|text| serde_json::from_str(&text).ok());
         let text = |key: &str| Some(whole.as_ref()?.get(key)?.as_str()?.to_owned());
         Ok(Self {
-            name: text("name"),
-            task: text("task"),
+            name: reader.meta("name")?.or_else(|| text("name")),
             seed: whole.as_ref().and_then(|w| w.get("seed")?.as_u64()),
-            created: reader.meta("created")?,
+            version: reader.meta("version")?,
             whole,
         })
     }

@@ -16,19 +16,22 @@ struct Column {
     expendable: u8,
 }
 
-/// The table for a terminal of `width` characters; unbounded if `None`. Several runs stand one
+/// The table for a terminal of `width` characters; of the terminal at hand if `None`, and
+/// unbounded where there is none. Several runs stand one
 /// below the other, named. Columns that do not fit are left out, least important first.
 #[must_use]
 pub fn terminal(runs: &[Summary], width: Option<u16>) -> String {
     let mut columns = columns(runs);
-    let limit = width.map_or(usize::MAX, usize::from);
+    let limit = width
+        .or_else(|| Table::new().width())
+        .map_or(usize::MAX, usize::from);
     loop {
         let table = comfy(&columns).to_string();
         let wide = table.lines().map(|l| l.chars().count()).max().unwrap_or(0);
         let least = (0..columns.len()).max_by_key(|&i| columns[i].expendable);
         match least {
             Some(i) if wide > limit && columns[i].expendable > 0 => drop(columns.remove(i)),
-            _ => return with_notes(table, runs),
+            _ => return table,
         }
     }
 }
@@ -189,20 +192,6 @@ pub fn notes(summary: &Summary) -> Vec<String> {
         })
     };
     summary.rows.iter().filter_map(line).collect()
-}
-
-fn with_notes(mut table: String, runs: &[Summary]) -> String {
-    for run in runs {
-        for note in notes(run) {
-            table.push('\n');
-            if runs.len() > 1 {
-                table.push_str(&run.name);
-                table.push_str(": ");
-            }
-            table.push_str(&note);
-        }
-    }
-    table
 }
 
 fn columns(runs: &[Summary]) -> Vec<Column> {

@@ -1,0 +1,48 @@
+//! What people see while a run works, on stderr.
+//!
+//! * [`Live`]: a table that redraws itself, a line per method. For a terminal.
+//! * [`Plain`]: a line now and then, so that a log shows life.
+//! * [`Silent`]: nothing.
+//!
+//! The pipeline only counts up here; a thread of its own does the drawing, so that a replay of a
+//! million samples is not held up by a terminal.
+
+mod board;
+mod live;
+mod plain;
+mod ticker;
+
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+};
+
+use crate::{
+    pipeline::{CellProgress, Observer},
+    store::{CellId, Measure},
+};
+
+pub use live::Live;
+pub use plain::Plain;
+
+/// [`Live`] where stderr is a terminal, [`Plain`] where it is a file or a pipe.
+#[must_use]
+pub fn for_people() -> Arc<dyn Observer> {
+    if io::stderr().is_terminal() {
+        Arc::new(Live::new())
+    } else {
+        Arc::new(Plain::new())
+    }
+}
+
+/// Shows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn begin(&self, _: &[CellProgress]) {}
+    fn sample(&self, _: CellId, _: &Measure, _: bool) {}
+    fn delta(&self, _: CellId, _: &str) {}
+    fn note(&self, _: &str) {}
+    fn end(&self) {}
+}
