@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod manifest;
 pub mod pipeline;
 pub mod plan;
+pub mod progress;
 pub mod registry;
 pub mod report;
 pub mod run_dir;

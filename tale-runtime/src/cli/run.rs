@@ -13,6 +13,7 @@ use crate::{
     manifest::Change,
     pipeline::{self, Ending, Observer, PipelineError},
     plan::Plan,
+    progress,
     registry::Registry,
     report::{self, Summary},
     run_dir::{self, AdoptError},
@@ -78,9 +79,9 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     run_dir::adopt_digests(&store, &opened.digests).await.map_err(taken)?;
 
     let observer: Arc<dyn Observer> = if global.quiet {
-        Arc::new(pipeline::Silent)
+        Arc::new(progress::Silent)
     } else {
-        Arc::new(pipeline::Silent)
+        progress::for_people()
     };
     let ended = pipeline::evaluate(&opened.evaluation, observer, interrupted()).await;
     // Everything is committed and the journal free before the report reads it.

@@ -23,5 +23,5 @@ pub use evaluate::{
 };
 pub use grade::{Judgement, judge};
 pub use ledger::{CallDefaults, Ledger, RecordedLlm};
-pub use observer::{CellProgress, Observer, Silent};
+pub use observer::{CellProgress, Observer};
 pub use questions::{DatasetSetup, Draw, Selection};

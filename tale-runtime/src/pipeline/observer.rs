@@ -30,15 +30,3 @@ pub trait Observer: Send + Sync {
     /// The work is over, for whatever reason.
     fn end(&self);
 }
-
-/// Watches and says nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
-
-impl Observer for Silent {
-    fn begin(&self, _: &[CellProgress]) {}
-    fn sample(&self, _: CellId, _: &Measure, _: bool) {}
-    fn delta(&self, _: CellId, _: &str) {}
-    fn note(&self, _: &str) {}
-    fn end(&self) {}
-}
