@@ -8,7 +8,7 @@ pub(crate) struct Budget(Cell<usize>);
 
 impl Budget {
     /// Units for one comparison of two answers.
-    pub(crate) const COMPARISON: usize = 60_000;
+    pub(crate) const COMPARISON: usize = 30_000;
 
     pub(crate) const fn new(units: usize) -> Self {
         Self(Cell::new(units))

@@ -174,23 +174,15 @@ pub(super) fn marked(text: &str, choices: usize) -> Option<Extraction<'_>> {
         return Some(Extraction::new(answer, Source::Hashes));
     }
     // From the last phrase backwards: "the answer is clear: …" says nothing, an earlier one may.
-    let mut end = text.len();
-    for _ in 0..16 {
-        let (at, after) = last_phrase(&text[..end])?;
-        if let Some(answer) = after_phrase(&text[after..], choices) {
-            return Some(Extraction::new(answer, Source::Phrase));
-        }
-        end = at;
-    }
-    None
-}
-
-fn last_phrase(text: &str) -> Option<(usize, usize)> {
-    let lower = text.to_ascii_lowercase();
-    PHRASES
-        .iter()
-        .filter_map(|phrase| lower.rfind(phrase).map(|at| (at, at + phrase.len())))
-        .max_by_key(|(_, end)| *end)
+    let found = marks::phrase_ends(text, &PHRASES)
+        .into_iter()
+        .rev()
+        .take(32)
+        .find_map(|end| {
+            let answer = after_phrase(&text[end..], choices)?;
+            Some(Extraction::new(answer, Source::Phrase))
+        });
+    found
 }
 
 /// The letter that a phrase leads to, past words like "option" and marks.
@@ -267,6 +259,8 @@ pub(super) fn ends_answered(text: &str, choices: usize) -> bool {
 fn is_bare(text: &str) -> bool {
     let word = |w: &str| w.len() >= 2 && w.bytes().all(|b| b.is_ascii_lowercase());
     text.len() <= 64
+        && !text.contains(" is ")
+        && !text.contains(" are ")
         && !text.contains(['\n', '['])
         && (!text.split(' ').skip(1).any(word) || text.contains([')', '.', ':']))
         && !text

@@ -195,25 +195,56 @@ fn with_percent<'a>(inner: &'a str, end: usize, close: usize) -> &'a str {
 fn last_formula(text: &str) -> Option<&str> {
     let mut best: Option<(usize, &str)> = None;
     for (open, close) in DELIMITERS {
-        let Some(end) = text.rfind(close) else {
-            continue;
+        let found = if open == "$" {
+            last_dollars(text)
+        } else {
+            last_pair(text, open, close)
         };
-        let Some(start) = text[..end].rfind(open) else {
-            continue;
-        };
-        let inner = &text[start + open.len()..];
-        let content = inner[..end - start - open.len()].trim();
-        // "$5 and $6" are prices: what lies between is prose.
-        let prose =
-            content.is_empty() || content.len() > 1024 || (open == "$" && has_prose(content));
-        if !prose && best.is_none_or(|(at, _)| end > at) {
-            best = Some((
-                end,
-                with_percent(inner, end - start - open.len(), close.len()),
-            ));
+        let Some((start, end)) = found else { continue };
+        let inner = &text[start..];
+        let content = inner[..end - start].trim();
+        let usable = !content.is_empty() && content.len() <= 1024;
+        if usable && best.is_none_or(|(at, _)| end > at) {
+            best = Some((end, with_percent(inner, end - start, close.len())));
         }
     }
     best.map(|(_, formula)| formula)
+}
+
+fn last_pair(text: &str, open: &str, close: &str) -> Option<(usize, usize)> {
+    let end = text.rfind(close)?;
+    let start = text[..end].rfind(open)? + open.len();
+    Some((start, end))
+}
+
+/// The last `$…$`. Dollars pair from the left; one that opens prose is a price and pairs with none.
+fn last_dollars(text: &str) -> Option<(usize, usize)> {
+    let mut last = None;
+    let mut start = text.find('$')?;
+    let escaped = |at: usize| at > 0 && text.as_bytes()[at - 1] == b'\\';
+    while let Some(length) = text[start + 1..].find('$') {
+        let end = start + 1 + length;
+        let content = &text[start + 1..end];
+        let words = content
+            .split(' ')
+            .any(|w| w.len() > 1 && w.bytes().all(|b| b.is_ascii_alphabetic()));
+        let price = content.starts_with(|c: char| c.is_ascii_digit()) && words;
+        if escaped(start)
+            || escaped(end)
+            || price
+            || content.trim().is_empty()
+            || has_prose(content)
+        {
+            start = end;
+            continue;
+        }
+        last = Some((start + 1, end));
+        let Some(next) = text[end + 1..].find('$') else {
+            break;
+        };
+        start = end + 1 + next;
+    }
+    last
 }
 
 /// More than the name of something: "the largest $n$ is 34" answers 34.

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 /// Bytes of a bracketed answer; more than that is prose that happens to be in brackets.
-const MAX_ANSWER: usize = 4096;
+const MAX_ANSWER: usize = 32 * 1024;
+/// Bytes at the end of a completion in which phrases are looked for.
+const PHRASE_TAIL: usize = 16 * 1024;
 /// Marks of one sort that are looked at, from the end.
-const MAX_MARKS: usize = 64;
+const MAX_MARKS: usize = 24;
 
 /// The content of the last `[[…]]`.
 ///
@@ -241,14 +243,29 @@ pub(super) fn first_line(text: &str) -> &str {
     text.trim_start().split('\n').next().unwrap_or("")
 }
 
-/// What follows the last of `phrases`, compared without case in ASCII, up to the end of the line
-/// that the answer stands on.
-pub(super) fn after_phrase<'a>(text: &'a str, phrases: &[&str]) -> Option<&'a str> {
-    let lower = text.to_ascii_lowercase();
-    let end = phrases
+/// Where the phrases end that stand in the last [`PHRASE_TAIL`] bytes, ascending. Case does not count
+/// in ASCII; of phrases that overlap all are given.
+pub(super) fn phrase_ends(text: &str, phrases: &[&str]) -> Vec<usize> {
+    let mut start = text.len().saturating_sub(PHRASE_TAIL);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let lower = text[start..].to_ascii_lowercase();
+    let mut ends: Vec<usize> = phrases
         .iter()
-        .filter_map(|phrase| lower.rfind(phrase).map(|at| at + phrase.len()))
-        .max()?;
+        .flat_map(|phrase| {
+            lower
+                .match_indices(phrase)
+                .map(|(at, found)| start + at + found.len())
+        })
+        .collect();
+    ends.sort_unstable();
+    ends
+}
+
+/// What follows the last of `phrases`, up to the end of the line that the answer stands on.
+pub(super) fn after_phrase<'a>(text: &'a str, phrases: &[&str]) -> Option<&'a str> {
+    let end = phrase_ends(text, phrases).pop()?;
     let rest =
         text[end..].trim_start_matches([':', '：', ' ', '*', '\n', '\r', '=', '\t', '~', '≈']);
     let line = first_line(rest).trim();

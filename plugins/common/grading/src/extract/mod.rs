@@ -20,7 +20,7 @@ pub(crate) use choice::letters;
 pub(crate) use marks::boxed;
 
 /// Bytes of a completion that are looked at; of a longer one the end, where the answer stands.
-pub const MAX_COMPLETION_BYTES: usize = 256 * 1024;
+pub const MAX_COMPLETION_BYTES: usize = 128 * 1024;
 
 /// What marked the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,6 +87,28 @@ pub fn extract(kind: AnswerKind, completion: &str, choices: usize) -> Option<Ext
     if text.is_empty() {
         return None;
     }
+    // Fullwidth digits and letters, as Chinese input methods give them: read as their ASCII twins.
+    if kind != AnswerKind::Text && text.chars().any(is_fullwidth) {
+        let ascii: String = text.chars().map(to_ascii).collect();
+        let found = in_text(kind, &ascii, choices)?;
+        return Some(Extraction::new(found.answer.into_owned(), found.source));
+    }
+    in_text(kind, text, choices)
+}
+
+fn is_fullwidth(c: char) -> bool {
+    matches!(c, '０'..='９' | 'Ａ'..='Ｚ' | 'ａ'..='ｚ')
+}
+
+fn to_ascii(c: char) -> char {
+    if is_fullwidth(c) {
+        char::from_u32(u32::from(c) - 0xFF01 + 0x21).unwrap_or(c)
+    } else {
+        c
+    }
+}
+
+fn in_text(kind: AnswerKind, text: &str, choices: usize) -> Option<Extraction<'_>> {
     match kind {
         AnswerKind::Number => {
             let text = runon::cut(

@@ -297,6 +297,17 @@ impl Lexer<'_> {
             self.plain_word(rest);
             return Ok(());
         }
+        if matches!(name, "angle" | "measuredangle" | "triangle") {
+            // The measure of an angle, m∠A, is the value that A stands for.
+            if self
+                .tokens
+                .last()
+                .is_some_and(|t| t.tok == Tok::Ident("m".to_owned()))
+            {
+                self.tokens.pop();
+            }
+            return Ok(());
+        }
         if words::is_layout(name) {
             // `\left.` and `\right.` draw nothing.
             if matches!(name, "left" | "right") && self.text.get(self.at) == Some(&'.') {

@@ -112,6 +112,12 @@ fn comma_groups(text: &[char], start: usize) -> Option<(String, usize)> {
         if !(group.len() == 3 || group.len() == 2) {
             break;
         }
+        // Groups of one length, but for the last: a change of length that goes on is a list.
+        if let [.., before, last] = lengths.as_slice() {
+            if before != last {
+                return None;
+            }
+        }
         at = next + group.len();
         lengths.push(group.len());
         digits.push_str(&group);
@@ -124,15 +130,15 @@ fn comma_groups(text: &[char], start: usize) -> Option<(String, usize)> {
 }
 
 fn after_comma(text: &[char], at: usize) -> Option<usize> {
-    let rest = text.get(at..)?;
-    [
-        ",\\! ", ",\\!", " {,} ", "{,} ", "{,}", "{, }", " {, }", "\\!,", ",",
-    ]
-    .into_iter()
-    .find_map(|mark| {
-        let mark: Vec<char> = mark.chars().collect();
-        rest.starts_with(&mark).then_some(at + mark.len())
-    })
+    let length = match text.get(at..)? {
+        [' ', '{', ',', '}', ' ', ..] => 5,
+        ['{', ',', '}', ' ', ..] | ['{', ',', ' ', '}', ..] | [',', '\\', '!', ' ', ..] => 4,
+        [' ', '{', ',', ' ', '}', ..] => 5,
+        ['{', ',', '}', ..] | [',', '\\', '!', ..] | ['\\', '!', ',', ..] => 3,
+        [',', ..] => 1,
+        _ => return None,
+    };
+    Some(at + length)
 }
 
 /// Three digits after a space or TeX's small space, where nothing suggests another reading.

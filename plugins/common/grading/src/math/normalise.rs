@@ -7,7 +7,8 @@ use super::words;
 pub(crate) fn strip_answer(text: &str) -> &str {
     let mut text = text.trim();
     // Each round removes at least one character; the count bounds absurd nesting.
-    for _ in 0..64 {
+    let rounds = if text.len() > 4096 { 4 } else { 64 };
+    for _ in 0..rounds {
         let before = text.len();
         text = strip_once(text).trim();
         if text.len() == before {

@@ -21,6 +21,8 @@ use crate::budget::Budget;
 const MAX_TERMS: usize = 400;
 /// Bits of a coefficient's numerator or denominator.
 const MAX_BITS: u64 = 2048;
+/// Bytes of a closed atom's key.
+const MAX_KEY: usize = 4000;
 /// Trial division goes up to here when a root is taken out of an integer.
 const MAX_TRIAL: u64 = 2000;
 
@@ -75,7 +77,7 @@ impl Poly {
         self.0.is_empty()
     }
 
-    fn as_constant(&self) -> Option<BigRational> {
+    pub(crate) fn as_constant(&self) -> Option<BigRational> {
         match self.0.len() {
             0 => Some(BigRational::zero()),
             1 => self.0.get(&Monomial::new()).cloned(),
@@ -177,7 +179,7 @@ impl<'a> Canon<'a> {
         self.closed = true;
         self.spend(key.len() / 8)?;
         // Keys nest; beyond this length exactness is no longer worth its cost.
-        if key.len() > 4000 {
+        if key.len() > MAX_KEY {
             return Err(Stop::TooLarge);
         }
         Ok(self.atom(Atom::Closed(key)))
@@ -228,7 +230,7 @@ impl<'a> Canon<'a> {
         let mut product = BTreeMap::new();
         for (ma, va) in &a.0 {
             for (mb, vb) in &b.0 {
-                self.spend(4 + ma.len() + mb.len() + gcd_cost(va, vb))?;
+                self.spend(12 + ma.len() + mb.len() + gcd_cost(va, vb))?;
                 let (monomial, factor) = self.mul_monomial(ma, mb)?;
                 let mut value = if vb.is_one() { va.clone() } else { va * vb };
                 if let Some(factor) = factor {
@@ -704,7 +706,13 @@ impl<'a> Canon<'a> {
             }
         }
         let keys: Vec<String> = forms.iter().map(|form| self.key(form)).collect();
-        self.closed_atom(format!("{function:?}({})", keys.join(",")))
+        let key = format!("{function:?}({})", keys.join(","));
+        // f(x) of an unknown f is a symbol of its own; polynomial arguments have one key each.
+        let polynomial = forms.iter().all(|form| form.den.as_constant().is_some());
+        if matches!(function, Func::Named(_)) && polynomial && key.len() <= MAX_KEY {
+            return Ok(self.atom(Atom::Sym(key)));
+        }
+        self.closed_atom(key)
     }
 
     fn binomial(&self, n: &BigRational, k: &BigRational) -> Canonical<Frac> {
