@@ -63,8 +63,11 @@ fn last_sentence(question: &str) -> &str {
         .char_indices()
         .filter(|(at, c)| {
             let after = head[at + c.len_utf8()..].chars().next();
+            let title = ["Mr", "Mrs", "Ms", "Dr", "St"]
+                .iter()
+                .any(|t| head[..*at].ends_with(t));
             matches!(c, '?' | '？' | '。' | '！' | '\n')
-                || (*c == '.' && after.is_some_and(char::is_whitespace))
+                || (*c == '.' && !title && after.is_some_and(char::is_whitespace))
         })
         .last()
         .map_or(0, |(at, c)| at + c.len_utf8());
@@ -80,6 +83,9 @@ mod tests {
         let ask = |question: &str| Hints::from_question(question).percentage;
         assert!(ask(
             "Ten are red. By what percent did it rise? Answer with a number."
+        ));
+        assert!(ask(
+            "He paid 5. What is the percentage discount of Mr. Roger's friend?"
         ));
         assert!(ask("女生占全班的百分之几？"));
         assert!(!ask(

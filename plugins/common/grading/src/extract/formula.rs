@@ -220,7 +220,12 @@ fn last_pair(text: &str, open: &str, close: &str) -> Option<(usize, usize)> {
 /// The last `$…$`. Dollars pair from the left; one that opens prose is a price and pairs with none.
 fn last_dollars(text: &str) -> Option<(usize, usize)> {
     let mut last = None;
-    let mut start = text.find('$')?;
+    // In a longer line the pairing may begin at a closing dollar; such lines hold no answers.
+    let mut start = text.len().saturating_sub(8 * 1024);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    start += text[start..].find('$')?;
     let escaped = |at: usize| at > 0 && text.as_bytes()[at - 1] == b'\\';
     while let Some(length) = text[start + 1..].find('$') {
         let end = start + 1 + length;

@@ -147,8 +147,18 @@ pub(super) fn is_connector(between: &str) -> bool {
         .chars()
         .filter(|c| !c.is_whitespace() && !matches!(c, '$' | '\\' | '(' | ')' | '{' | '}'))
         .collect();
+    // "x = \\boxed{1} or x = \\boxed{2}": the name of the second value stands between, too.
+    let named = bare.strip_suffix('=').map(|head| {
+        let head = head.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+        let name = head.len().saturating_sub(1);
+        if head.is_char_boundary(name) {
+            &head[..name]
+        } else {
+            head
+        }
+    });
     matches!(
-        bare.as_str(),
+        named.unwrap_or(&bare),
         "" | "," | "and" | "or" | "和" | "或" | ",and" | ",or" | "、" | ";"
     )
 }

@@ -133,6 +133,11 @@ fn number_at(text: &str, first: usize) -> (usize, usize) {
             break;
         }
     }
+    // $118 000: after a currency mark a space groups digits; elsewhere it separates numbers.
+    let priced = text[..first].ends_with(['$', '€', '£', '¥', '￥', '₹']);
+    while priced && text[end..].starts_with(' ') && (1..=4).all(|k| digit(end + k) == (k < 4)) {
+        end += 4;
+    }
     // 5e-1, 1.5E+3
     if matches!(bytes.get(end), Some(b'e' | b'E')) {
         let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
