@@ -14,7 +14,7 @@ mod schema_test;
 
 pub use prompts::{Method, PromptError, PromptSet};
 
-use dataset::{Gsm8k, Gsm8kZero, Jsonl};
+use dataset::{Gsm8k, Gsm8kZero, Inline, Jsonl};
 use estimator::{Fixed, NoEstimate, ZeroShot};
 use feasibility::{Correct, Greedy};
 
@@ -27,6 +27,9 @@ tale_api::define_plugin! {
         dataset "gsm8k-zero" => Gsm8kZero::create,
             "GSM8K-Zero: questions that hold their own answer",
             include_str!("../schemas/dataset.gsm8k-zero.json");
+        dataset "inline" => Inline::create,
+            "Questions written in the manifest",
+            include_str!("../schemas/dataset.inline.json");
         dataset "jsonl" => Jsonl::create,
             "Any JSONL file, its fields named by options",
             include_str!("../schemas/dataset.jsonl.json");

@@ -6,7 +6,7 @@ use schemars::{Schema, SchemaGenerator, json_schema, schema_for};
 use tale_api::AnswerKind;
 
 use crate::{
-    dataset::{Gsm8kOptions, Gsm8kZeroOptions, JsonlOptions},
+    dataset::{Gsm8kOptions, Gsm8kZeroOptions, InlineOptions, JsonlOptions},
     estimator::{FixedOptions, NoEstimateOptions, ZeroShotOptions},
     feasibility::NoOptions,
 };
@@ -23,6 +23,7 @@ fn each_schema_is_that_of_its_options() {
     let schemas = [
         ("dataset.gsm8k", schema_for!(Gsm8kOptions)),
         ("dataset.gsm8k-zero", schema_for!(Gsm8kZeroOptions)),
+        ("dataset.inline", schema_for!(InlineOptions)),
         ("dataset.jsonl", schema_for!(JsonlOptions)),
         ("estimator.zero-shot", schema_for!(ZeroShotOptions)),
         ("estimator.fixed", schema_for!(FixedOptions)),

@@ -7,6 +7,7 @@
 mod file;
 mod gsm8k;
 mod gsm8k_zero;
+mod inline;
 mod jsonl;
 mod lines;
 mod mapping;
@@ -22,6 +23,7 @@ use tokio::sync::OnceCell;
 
 pub use gsm8k::{Gsm8k, Gsm8kOptions};
 pub use gsm8k_zero::{Gsm8kZero, Gsm8kZeroOptions};
+pub use inline::{Inline, InlineOptions, InlineQuestion};
 pub use jsonl::{Jsonl, JsonlOptions};
 
 use file::JsonlFile;
