@@ -1,8 +1,8 @@
 //! What people see while a run works, on stderr.
 //!
-//! * [`Live`]: a table that redraws itself, a line per method. For a terminal.
-//! * [`Plain`]: a line now and then, so that a log shows life.
-//! * [`Silent`]: nothing.
+//! * [`Live`] is a table that redraws itself, a line per method. For a terminal.
+//! * [`Plain`] is a line now and then, so that a log shows life.
+//! * [`Silent`] is nothing.
 //!
 //! The pipeline only counts up here; a thread of its own does the drawing, so that a replay of a
 //! million samples is not held up by a terminal.

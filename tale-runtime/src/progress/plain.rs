@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_night_is_some_hundred_lines() {
         let (mut t, mut lines) = (Duration::ZERO, 0);
-        while t < Duration::from_secs(8 * 3600) {
+        while t < Duration::from_hours(8) {
             t += pause(t);
             lines += 1;
         }

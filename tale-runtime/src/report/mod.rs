@@ -6,8 +6,11 @@
 //! read one sample at a time; what pairing and figures need is kept in 24 bytes a sample.
 
 mod column;
+mod figures;
 mod files;
 mod findings;
+mod html;
+mod markdown;
 mod plan;
 mod samples;
 mod savings;
@@ -24,6 +27,7 @@ pub use summary::{BASELINE, MethodRow, Paired, Summary, Totals};
 pub use table::{markdown, notes, paired_markdown, terminal};
 
 use crate::store::{Reader, StoreError};
+use figures::Figure;
 use findings::Findings;
 
 /// Why a report could not be made.
@@ -60,11 +64,50 @@ pub fn write(run_dir: &Path) -> Result<Summary, ReportError> {
     if findings.summary.name.is_empty() {
         findings.summary.name = folder_name(run_dir);
     }
-    let summary = findings.summary;
+    let figures = draw(&findings);
     samples::write(&reader, &run_dir.join("samples.jsonl"))?;
-    let json = serde_json::to_string_pretty(&summary).expect("numbers and names are valid JSON");
+    let json =
+        serde_json::to_string_pretty(&findings.summary).expect("numbers and names are valid JSON");
     files::replace_with(&run_dir.join("summary.json"), &(json + "\n"))?;
-    Ok(summary)
+    write_figures(&run_dir.join("figures"), &figures)?;
+    files::replace_with(
+        &run_dir.join("report.md"),
+        &markdown::text(&findings, &figures),
+    )?;
+    html::write(&reader, &findings, &figures, &run_dir.join("report.html"))?;
+    Ok(findings.summary)
+}
+
+/// The figures of each group.
+fn draw(findings: &Findings) -> Vec<Vec<Figure>> {
+    let groups = &findings.groups;
+    groups
+        .iter()
+        .enumerate()
+        .map(|(i, group)| {
+            let ours = |r: &&MethodRow| r.llm == group.llm && r.dataset == group.dataset;
+            let rows: Vec<&MethodRow> = findings.summary.rows.iter().filter(ours).collect();
+            // A number, since names of models hold slashes and worse.
+            let prefix = if groups.len() > 1 {
+                format!("{}-", i + 1)
+            } else {
+                String::new()
+            };
+            figures::of(group, &rows, &prefix)
+        })
+        .collect()
+}
+
+fn write_figures(dir: &Path, figures: &[Vec<Figure>]) -> Result<(), ReportError> {
+    let failed = |source| ReportError::Write {
+        path: dir.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    for figure in figures.iter().flatten() {
+        files::replace_with(&dir.join(format!("{}.svg", figure.file)), &figure.svg)?;
+    }
+    Ok(())
 }
 
 /// The numbers of a run. Its name is empty where the journal does not say it.

@@ -1,7 +1,7 @@
 //! What a run says about TALE-EP, in one sentence that is true also when it saved nothing.
 
 use super::{
-    summary::{BASELINE, Paired, Summary},
+    summary::{Paired, Summary},
     words,
 };
 
@@ -104,12 +104,4 @@ fn fallbacks(summary: &Summary, p: &Paired) -> String {
         let (some, all) = (words::count(r.fallbacks), words::count(r.n));
         format!("; {some} of {all} budgets could not be read and came by the fallback")
     })
-}
-
-/// Whether the sentences of a summary can be expected at all: both methods were run.
-#[must_use]
-pub(super) fn comparable(summary: &Summary) -> bool {
-    ["tale-ep", BASELINE]
-        .iter()
-        .all(|m| summary.rows.iter().any(|r| r.method == *m))
 }

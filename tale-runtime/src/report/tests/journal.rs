@@ -95,6 +95,10 @@ impl Journal {
         self.runtime.block_on(self.store.cell(cell)).unwrap()
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tests make a sample where they add it"
+    )]
     pub(super) fn add(&mut self, cell: CellId, position: u64, sample: Sample) {
         self.add_to("gsm8k", cell, position, &sample);
     }

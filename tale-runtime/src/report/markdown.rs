@@ -1,0 +1,87 @@
+//! `report.md`: the numbers for a repository, an issue or a chat.
+
+use super::{figures::Figure, findings::Findings, savings, table, words};
+
+/// The report as GitHub's Markdown. The figures stand beside it under `figures/`.
+pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
+    let summary = &findings.summary;
+    let mut parts = vec![format!("# {}", plain(&summary.name))];
+    parts.push(match savings(summary) {
+        Some(said) => said.lines().map(plain).collect::<Vec<_>>().join("\n\n"),
+        None => "The run has no questions that both TALE-EP and vanilla CoT answered.".to_owned(),
+    });
+    let one = findings.groups.len() == 1;
+    if let (true, Some(group)) = (one, findings.groups.first()) {
+        parts.push(format!(
+            "Model: {}. Data set: {}.",
+            plain(&group.llm),
+            plain(&group.dataset)
+        ));
+    }
+    if !summary.rows.is_empty() {
+        parts.push("## Results".to_owned());
+        parts.push(
+            table::markdown(std::slice::from_ref(summary))
+                .trim_end()
+                .to_owned(),
+        );
+        parts.push(
+            "Means per answered sample; Wilson's interval of the accuracy; tokens with the \
+             estimate's against vanilla CoT's on the same questions."
+                .to_owned(),
+        );
+    }
+    if let Some(paired) = table::paired_markdown(summary) {
+        parts.push("## Against vanilla CoT, question by question".to_owned());
+        parts.push(paired.trim_end().to_owned());
+    }
+    let notes = table::notes(summary);
+    if !notes.is_empty() {
+        parts.push("## To be read with it".to_owned());
+        parts.push(
+            notes
+                .iter()
+                .map(|n| format!("- {}", plain(n)))
+                .collect::<Vec<_>>()
+                .join("\n"),
+        );
+    }
+    for (group, figures) in findings.groups.iter().zip(figures) {
+        for figure in figures {
+            let of = if one {
+                String::new()
+            } else {
+                format!(": {} on {}", plain(&group.llm), plain(&group.dataset))
+            };
+            parts.push(format!("## {}{of}", figure.title));
+            parts.push(format!("![{}](figures/{}.svg)", figure.title, figure.file));
+            parts.push(figure.caption.clone());
+        }
+    }
+    let totals = &summary.totals;
+    let cost = match totals.cost_usd {
+        Some(_) => format!(", {}", words::usd(totals.cost_usd)),
+        None => String::new(),
+    };
+    parts.push(format!(
+        "{} samples, {} calls{cost}. Made by tale {}; every sample stands in `samples.jsonl`.",
+        words::count(totals.samples),
+        words::count(totals.calls),
+        summary.version
+    ));
+    parts.join("\n\n") + "\n"
+}
+
+/// Names come from a manifest and may hold anything; none of it is to become Markdown or HTML.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' => out.extend(['\\', c]),
+            '\n' | '\r' => out.push(' '),
+            _ => out.push(c),
+        }
+    }
+    out
+}
