@@ -13,7 +13,9 @@ impl From<&tale_api::Error> for Diagnostic {
         diagnostic.causes.clone_from(&error.causes);
         diagnostic.help.extend(error.hint.clone());
         if let Some(seconds) = error.retry_after_s {
-            diagnostic.causes.push(format!("the provider asks to wait {seconds} s"));
+            diagnostic
+                .causes
+                .push(format!("the provider asks to wait {seconds} s"));
         }
         diagnostic
     }
@@ -21,14 +23,20 @@ impl From<&tale_api::Error> for Diagnostic {
 
 fn place_of(error: &tale_api::Error) -> Option<Place> {
     let number = |key| error.context_value(key).and_then(|n| n.parse().ok());
-    if let Some(file) = error.context_value("file").or_else(|| error.context_value("path")) {
+    if let Some(file) = error
+        .context_value("file")
+        .or_else(|| error.context_value("path"))
+    {
         return Some(Place::File {
             file: file.to_owned(),
             line: number("line"),
             column: number("column"),
         });
     }
-    let pairs = error.context.iter().map(|(key, value)| format!("{key} `{value}`"));
+    let pairs = error
+        .context
+        .iter()
+        .map(|(key, value)| format!("{key} `{value}`"));
     let operation = error.operation.iter().map(|o| format!("operation `{o}`"));
     let parts: Vec<_> = pairs.chain(operation).collect();
     (!parts.is_empty()).then(|| Place::Named(parts.join(", ")))
@@ -52,11 +60,17 @@ impl Diagnostic {
             if let Some(api) = cause.downcast_ref::<tale_api::Error>() {
                 let inner = Self::from(api);
                 diagnostic.place = diagnostic.place.or(inner.place);
-                inner.causes.into_iter().for_each(|c| diagnostic.push_cause(c));
+                inner
+                    .causes
+                    .into_iter()
+                    .for_each(|c| diagnostic.push_cause(c));
                 diagnostic.help.extend(inner.help);
             } else if let Some(inner) = cause.downcast_ref::<Self>() {
                 diagnostic.place = diagnostic.place.or_else(|| inner.place.clone());
-                inner.causes.iter().for_each(|c| diagnostic.push_cause(c.clone()));
+                inner
+                    .causes
+                    .iter()
+                    .for_each(|c| diagnostic.push_cause(c.clone()));
                 diagnostic.help.extend(inner.help.iter().cloned());
             }
             next = cause.source();

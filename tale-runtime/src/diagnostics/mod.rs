@@ -186,7 +186,8 @@ impl Diagnostics {
 
     /// Puts them into the order of the source, and drops what is said twice.
     pub fn sort(&mut self) {
-        self.0.sort_by_cached_key(|d| d.place.as_ref().map(Place::order));
+        self.0
+            .sort_by_cached_key(|d| d.place.as_ref().map(Place::order));
         self.0.dedup();
     }
 

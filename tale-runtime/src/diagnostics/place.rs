@@ -33,7 +33,12 @@ impl Text {
     }
 
     fn new(kind: TextKind, name: String, content: String) -> Self {
-        Self { name, content, kind, hidden: Vec::new() }
+        Self {
+            name,
+            content,
+            kind,
+            hidden: Vec::new(),
+        }
     }
 
     /// What people call it.
@@ -96,7 +101,9 @@ impl Text {
 impl fmt::Debug for Text {
     /// Without the content, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Text").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Text")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,18 +146,31 @@ impl Place {
         };
         let start = floor(span.start);
         let end = floor(span.end).max(start);
-        let end = content[start..end].find(['\n', '\r']).map_or(end, |n| start + n);
-        Self::Span { text, span: start..end }
+        let end = content[start..end]
+            .find(['\n', '\r'])
+            .map_or(end, |n| start + n);
+        Self::Span {
+            text,
+            span: start..end,
+        }
     }
 
     /// A file as a whole.
     pub fn file(file: impl Into<String>) -> Self {
-        Self::File { file: file.into(), line: None, column: None }
+        Self::File {
+            file: file.into(),
+            line: None,
+            column: None,
+        }
     }
 
     /// A line of a file, from 1.
     pub fn line(file: impl Into<String>, line: usize) -> Self {
-        Self::File { file: file.into(), line: Some(line), column: None }
+        Self::File {
+            file: file.into(),
+            line: Some(line),
+            column: None,
+        }
     }
 
     /// Something that has a name but no file.

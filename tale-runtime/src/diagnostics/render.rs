@@ -27,7 +27,9 @@ impl Color {
     /// Whether colour is written, given what standard error is.
     fn is_wanted(self) -> bool {
         match self {
-            Self::Auto => fits(std::io::stderr().is_terminal(), |name| std::env::var_os(name)),
+            Self::Auto => fits(std::io::stderr().is_terminal(), |name| {
+                std::env::var_os(name)
+            }),
             Self::Never => false,
             Self::Always => true,
         }
@@ -63,8 +65,11 @@ pub(super) fn one(diagnostic: &Diagnostic, color: Color) -> String {
 
 /// The message, and the place with its source line where there is one.
 fn head(diagnostic: &Diagnostic, color: bool) -> String {
-    let renderer =
-        if color { Renderer::styled().hyperlink(false) } else { Renderer::plain() };
+    let renderer = if color {
+        Renderer::styled().hyperlink(false)
+    } else {
+        Renderer::plain()
+    };
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -72,7 +77,9 @@ fn head(diagnostic: &Diagnostic, color: bool) -> String {
     let title = level.primary_title(&diagnostic.message);
     match &diagnostic.place {
         Some(Place::Span { text, span }) if is_drawable(text, span) => {
-            let mark = AnnotationKind::Primary.span(span.clone()).label(diagnostic.label.as_deref());
+            // Label and path are written as they are, unlike title and source.
+            let label = diagnostic.label.as_deref().map(normalize_untrusted_str);
+            let mark = AnnotationKind::Primary.span(span.clone()).label(label);
             let snippet = Snippet::source(text.shown()).annotation(mark);
             if text.is_argument() {
                 // An argument has one line, so numbers would only puzzle.
@@ -80,7 +87,8 @@ fn head(diagnostic: &Diagnostic, color: bool) -> String {
                     .render(&[title.element(snippet.line_numbering(false).path(None::<&str>))]);
                 insert_after_title(&drawn, &arrow(text.name(), color))
             } else {
-                renderer.render(&[title.element(snippet.path(text.name()))])
+                renderer
+                    .render(&[title.element(snippet.path(normalize_untrusted_str(text.name())))])
             }
         }
         place => {
@@ -104,7 +112,11 @@ fn is_drawable(text: &Text, span: &Range<usize>) -> bool {
 }
 
 fn arrow(place: &str, color: bool) -> String {
-    format!("  {} {}", paint(ARROW, "-->", color), normalize_untrusted_str(place))
+    format!(
+        "  {} {}",
+        paint(ARROW, "-->", color),
+        normalize_untrusted_str(place)
+    )
 }
 
 /// `drawn` with `line` beneath its first line.
@@ -120,12 +132,20 @@ fn line(out: &mut String, style: Style, word: &str, text: &str, color: bool) {
     let indent = " ".repeat(2 + word.len() + 2);
     let mut lines = text.trim_end().lines();
     let first = normalize_untrusted_str(lines.next().unwrap_or_default());
-    let _ = writeln!(out, "  {} {first}", paint(style, &format!("{word}:"), color));
+    let _ = writeln!(
+        out,
+        "  {} {first}",
+        paint(style, &format!("{word}:"), color)
+    );
     for more in lines {
         let _ = writeln!(out, "{indent}{}", normalize_untrusted_str(more));
     }
 }
 
 fn paint(style: Style, text: &str, color: bool) -> String {
-    if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    if color {
+        format!("{style}{text}{style:#}")
+    } else {
+        text.to_owned()
+    }
 }

@@ -4,6 +4,7 @@
 //! plugin's: `Subject` says which.
 
 mod explain;
+mod mend;
 mod repair;
 
 use std::sync::{Arc, OnceLock};
@@ -31,8 +32,20 @@ pub(super) fn manifest(source: &mut Source, problems: &mut Diagnostics) -> Optio
     let validator = VALIDATOR.get_or_init(|| {
         jsonschema::validator_for(schema::cached()).expect("the manifest's own schema is a schema")
     });
+    let mut left_out = Vec::new();
     for _ in 0..PASSES {
-        let findings = Subject::manifest(source).findings(validator, &source.value);
+        let mut findings = Subject::manifest(source).findings(validator);
+        let all = findings.len();
+        findings.retain(|f| {
+            f.missing
+                .as_ref()
+                .is_none_or(|missing| !left_out.contains(missing))
+        });
+        if findings.len() < all {
+            // What is missing was there, but wrong; that has been said.
+            problems.extend(findings.into_iter().filter_map(|f| f.diagnostic));
+            return None;
+        }
         if findings.is_empty() {
             return match serde_json::from_value(source.value.clone()) {
                 Ok(manifest) => Some(manifest),
@@ -47,7 +60,9 @@ pub(super) fn manifest(source: &mut Source, problems: &mut Diagnostics) -> Optio
             findings.into_iter().map(|f| (f.diagnostic, f.fix)).unzip();
         problems.extend(diagnostics.into_iter().flatten());
         let fixes: Option<Vec<Fix>> = fixes.into_iter().collect();
-        fixes?.into_iter().for_each(|fix| fix.apply(source));
+        let fixes = fixes?;
+        left_out.extend(fixes.iter().filter_map(Fix::leaves_out));
+        fixes.into_iter().for_each(|fix| fix.apply(source));
     }
     None
 }
@@ -79,10 +94,15 @@ impl Source {
                 return vec![problem.help("this is a fault of the plugin; tell its author")];
             }
         };
-        let subject = Subject::options(self, &self.pointer(table), lifted, owner, &schema);
-        let findings = subject.findings(&validator, instance);
-        let mut diagnostics =
-            Diagnostics(findings.into_iter().filter_map(|finding| finding.diagnostic).collect());
+        let subject =
+            Subject::options(self, &self.pointer(table), lifted, owner, &schema, instance);
+        let findings = subject.findings(&validator);
+        let mut diagnostics = Diagnostics(
+            findings
+                .into_iter()
+                .filter_map(|finding| finding.diagnostic)
+                .collect(),
+        );
         diagnostics.sort();
         diagnostics.0
     }
@@ -92,6 +112,7 @@ impl Source {
 struct Subject<'a> {
     source: &'a Source,
     schema: &'a Value,
+    instance: &'a Value,
     /// What is added in front of an instance path to make it a pointer into the manifest.
     root: String,
     /// The component whose options these are.
@@ -116,6 +137,7 @@ impl<'a> Subject<'a> {
         Self {
             source,
             schema: schema::cached(),
+            instance: &source.value,
             root: String::new(),
             options: None,
             secrets: Vec::new(),
@@ -129,18 +151,30 @@ impl<'a> Subject<'a> {
         lifted: &'a [&'a str],
         owner: &'a str,
         schema: &'a Value,
+        instance: &'a Value,
     ) -> Self {
-        let secrets = secret_options(schema).iter().map(|path| pointer_of(path)).collect();
+        let secrets = secret_options(schema)
+            .iter()
+            .map(|path| pointer_of(path))
+            .collect();
         let mut subject = Self {
             source,
             schema,
+            instance,
             root: format!("{table}/options"),
-            options: Some(Options { owner, table: table.to_owned(), lifted }),
+            options: Some(Options {
+                owner,
+                table: table.to_owned(),
+                lifted,
+            }),
             secrets,
             texts: Vec::new(),
         };
         let mut hiding = source.clone();
-        subject.secrets.iter().for_each(|path| hiding.hide_at(&subject.pointer(path)));
+        subject
+            .secrets
+            .iter()
+            .for_each(|path| hiding.hide_at(&subject.pointer(path)));
         subject.texts = hiding.texts;
         subject
     }
@@ -154,9 +188,9 @@ impl<'a> Subject<'a> {
         format!("{root}{path}")
     }
 
-    fn findings(&self, validator: &Validator, instance: &Value) -> Vec<Finding> {
+    fn findings(&self, validator: &Validator) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for error in validator.iter_errors(instance) {
+        for error in validator.iter_errors(self.instance) {
             self.explain(&error, &mut findings);
         }
         repair::settle(&mut findings);
@@ -166,7 +200,8 @@ impl<'a> Subject<'a> {
     /// Whether the value at `path`, or one around it, is a secret.
     fn is_secret(&self, path: &str) -> bool {
         self.secrets.iter().any(|secret| {
-            path.strip_prefix(secret.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            path.strip_prefix(secret.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
 

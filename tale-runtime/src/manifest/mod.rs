@@ -89,13 +89,17 @@ pub fn from_bytes(path: &Path, bytes: &[u8], sets: &[String]) -> (Option<Loaded>
         rules::check(manifest, &source, &mut problems);
     }
     problems.sort();
-    (manifest.map(|manifest| Loaded { manifest, source }), problems)
+    (
+        manifest.map(|manifest| Loaded { manifest, source }),
+        problems,
+    )
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     let name = path.display();
     let cannot = |e: std::io::Error| {
-        let problem = Diagnostic::error(format!("cannot read manifest `{name}`")).cause(e.to_string());
+        let problem =
+            Diagnostic::error(format!("cannot read manifest `{name}`")).cause(e.to_string());
         match similar_file(path) {
             Some(other) => problem.help(format!("did you mean `{other}`?")),
             None => problem.help("a manifest is a TOML file; `examples/` has some to start from"),
@@ -103,9 +107,12 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     };
     let file = std::fs::File::open(path).map_err(cannot)?;
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
     if bytes.len() as u64 > MAX_BYTES {
-        let problem = Diagnostic::error(format!("`{name}` is no manifest: it is larger than 1 MiB"));
+        let problem =
+            Diagnostic::error(format!("`{name}` is no manifest: it is larger than 1 MiB"));
         return Err(problem.help(
             "name the TOML file that names the model and the data set, not one of these themselves",
         ));
@@ -117,19 +124,31 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Diagnostic> {
 fn similar_file(path: &Path) -> Option<String> {
     let wanted = path.file_name()?.to_str()?;
     let folder = path.parent()?;
-    let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let listed = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     let names = std::fs::read_dir(listed).ok()?.filter_map(|entry| {
         let name = entry.ok()?.file_name().into_string().ok()?;
         (Path::new(&name).extension()? == "toml").then_some(name)
     });
     let names: Vec<_> = names.take(1000).collect();
-    let nearest = words::nearest(wanted, names.iter().map(String::as_str))
-        .or_else(|| names.iter().map(String::as_str).find(|n| n.strip_suffix(".toml") == Some(wanted)))?;
+    let nearest = words::nearest(wanted, names.iter().map(String::as_str)).or_else(|| {
+        names
+            .iter()
+            .map(String::as_str)
+            .find(|n| n.strip_suffix(".toml") == Some(wanted))
+    })?;
     Some(folder.join(nearest).display().to_string())
 }
 
 /// The error for a text that is no TOML at all.
-fn not_toml(text: Text, message: &str, span: std::ops::Range<usize>) -> Diagnostic {
+fn not_toml(text: Text, message: &str, mut span: std::ops::Range<usize>) -> Diagnostic {
+    if span == (0..0) {
+        // The first character, not the file as a whole.
+        span.end = text.content().chars().next().map_or(0, char::len_utf8);
+    }
     let message = format!("not valid TOML: {message}");
     Diagnostic::at(Place::span(text.into(), span), message)
 }

@@ -98,7 +98,9 @@ fn compare(pointer: &str, before: Option<&Value>, after: Option<&Value>, out: &m
         (Some(Value::Object(b)), Some(Value::Object(a))) => tables(pointer, b, a, out),
         (None, Some(Value::Object(a))) if !a.is_empty() => tables(pointer, &none, a, out),
         (Some(Value::Object(b)), None) if !b.is_empty() => tables(pointer, b, &none, out),
-        (Some(Value::Array(b)), Some(Value::Array(a))) if b.iter().chain(a).all(Value::is_object) => {
+        (Some(Value::Array(b)), Some(Value::Array(a)))
+            if b.iter().chain(a).all(Value::is_object) =>
+        {
             for i in 0..b.len().max(a.len()) {
                 compare(&child(pointer, &i.to_string()), b.get(i), a.get(i), out);
             }
@@ -111,7 +113,12 @@ fn compare(pointer: &str, before: Option<&Value>, after: Option<&Value>, out: &m
     }
 }
 
-fn tables(pointer: &str, before: &Map<String, Value>, after: &Map<String, Value>, out: &mut Vec<Change>) {
+fn tables(
+    pointer: &str,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+    out: &mut Vec<Change>,
+) {
     for (key, value) in before {
         compare(&child(pointer, key), Some(value), after.get(key), out);
     }

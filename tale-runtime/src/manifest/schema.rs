@@ -23,7 +23,9 @@ pub fn schema() -> Value {
 pub(super) fn cached() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
     SCHEMA.get_or_init(|| {
-        let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+        let generator = SchemaSettings::draft2020_12()
+            .for_deserialize()
+            .into_generator();
         let mut schema = generator.into_root_schema_for::<Manifest>().to_value();
         without_null(&mut schema);
         without_line_breaks(&mut schema);
@@ -83,7 +85,9 @@ fn without_null(schema: &mut Value) {
         if object.get("default").is_some_and(Value::is_null) {
             object.shift_remove("default");
         }
-        let Some(Value::Array(branches)) = object.get_mut("anyOf") else { return };
+        let Some(Value::Array(branches)) = object.get_mut("anyOf") else {
+            return;
+        };
         branches.retain(|b| b.get("type").is_none_or(|t| t != "null"));
         if let [Value::Object(only)] = branches.as_mut_slice() {
             let only = std::mem::take(only);
@@ -99,7 +103,11 @@ fn without_null(schema: &mut Value) {
 fn without_line_breaks(schema: &mut Value) {
     each_object(schema, &mut |object| {
         if let Some(Value::String(text)) = object.get_mut("description") {
-            *text = text.split("\n\n").map(|p| p.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+            *text = text
+                .split("\n\n")
+                .map(|p| p.replace('\n', " "))
+                .collect::<Vec<_>>()
+                .join("\n\n");
         }
     });
 }
@@ -152,7 +160,11 @@ fn each_object(value: &mut Value, change: &mut dyn FnMut(&mut Map<String, Value>
 /// found, so a plugin must not have one there.
 #[must_use]
 pub fn secret_options(schema: &Value) -> Vec<Vec<String>> {
-    let mut search = SecretSearch { root: schema, open: Vec::new(), found: Vec::new() };
+    let mut search = SecretSearch {
+        root: schema,
+        open: Vec::new(),
+        found: Vec::new(),
+    };
     search.visit(schema, &mut Vec::new());
     search.found
 }
@@ -181,12 +193,20 @@ impl<'a> SecretSearch<'a> {
     }
 
     fn visit_inner(&mut self, node: &'a Value, path: &mut Vec<String>) {
-        let reference = node.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
+        let reference = node
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|r| r.strip_prefix('#'));
         if let Some(target) = reference.and_then(|pointer| self.root.pointer(pointer)) {
             self.visit(target, path);
         }
         for word in ["anyOf", "oneOf", "allOf"] {
-            for branch in node.get(word).and_then(Value::as_array).into_iter().flatten() {
+            for branch in node
+                .get(word)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
                 self.visit(branch, path);
             }
         }

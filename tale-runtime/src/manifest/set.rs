@@ -32,7 +32,9 @@ fn apply_one(source: &mut Source, text: usize, argument: &str) -> Result<(), Dia
     let at = |span| Place::span(Arc::clone(&source.texts[text]), span);
     let Some(equals) = equals_sign(argument) else {
         let problem = Diagnostic::at(at(0..argument.len()), "`--set` without a value");
-        return Err(problem.help("write `--set key.path=value`, for instance `--set llm.temperature=0`"));
+        return Err(
+            problem.help("write `--set key.path=value`, for instance `--set llm.temperature=0`")
+        );
     };
     let path = argument[..equals].trim();
     let keys = Key::parse(path).map_err(|_| {
@@ -41,7 +43,7 @@ fn apply_one(source: &mut Source, text: usize, argument: &str) -> Result<(), Dia
     })?;
     let keys: Vec<String> = keys.iter().map(|k| k.get().to_owned()).collect();
     let written = &argument[equals + 1..];
-    let value = match tree::value(written) {
+    let value = match tree::value(written.trim()) {
         Ok(value) => value,
         // What looks like more than text was meant to be more.
         Err(why) if written.trim_start().starts_with(['[', '{', '"', '\'']) => {
@@ -50,7 +52,14 @@ fn apply_one(source: &mut Source, text: usize, argument: &str) -> Result<(), Dia
         }
         Err(_) => written.into(),
     };
-    put(source, text, &keys, value, 0..equals, equals + 1..argument.len())
+    put(
+        source,
+        text,
+        &keys,
+        value,
+        0..equals,
+        equals + 1..argument.len(),
+    )
 }
 
 /// Puts `value` at `keys`, making tables on the way.
@@ -67,7 +76,11 @@ fn put(
     let mut made = Vec::new();
     let mut here = &mut source.value;
     for (i, key) in keys.iter().enumerate() {
-        let outer = if i == 0 { "the manifest".to_owned() } else { format!("`{}`", keys[..i].join(".")) };
+        let outer = if i == 0 {
+            "the manifest".to_owned()
+        } else {
+            format!("`{}`", keys[..i].join("."))
+        };
         here = match here {
             Value::Object(table) => table.entry(key.as_str()).or_insert_with(|| {
                 made.push(child(&pointer, key));
@@ -80,7 +93,10 @@ fn put(
             }
             other => {
                 let found = kind_of(other);
-                return Err(Diagnostic::at(place, format!("{outer} is {found} and has no `{key}`")));
+                return Err(Diagnostic::at(
+                    place,
+                    format!("{outer} is {found} and has no `{key}`"),
+                ));
             }
         };
         pointer = child(&pointer, key);
@@ -88,11 +104,22 @@ fn put(
     *here = value;
     let below = format!("{pointer}/");
     source.spots.retain(|p, _| !p.starts_with(&below));
-    let spot = Spot { text, key: key_span.clone(), value: value_span };
+    let spot = Spot {
+        text,
+        key: key_span.clone(),
+        value: value_span,
+    };
     let mut inner = Vec::new();
     pointers_below(here, &pointer, &mut inner);
     for table in made {
-        source.spots.insert(table, Spot { text, key: key_span.clone(), value: key_span.clone() });
+        source.spots.insert(
+            table,
+            Spot {
+                text,
+                key: key_span.clone(),
+                value: key_span.clone(),
+            },
+        );
     }
     inner.push(pointer);
     for pointer in inner {
@@ -106,7 +133,10 @@ fn no_element(place: Place, outer: &str, keys: &[String], at: usize, count: usiz
     if path[at].parse::<usize>().is_err() {
         path.insert(at, "0".into());
         let problem = Diagnostic::at(place, format!("{outer} is an array of {count}"));
-        return problem.help(format!("say which one is meant, for instance `--set {}=…`", path.join(".")));
+        return problem.help(format!(
+            "say which one is meant, for instance `--set {}=…`",
+            path.join(".")
+        ));
     }
     let problem = Diagnostic::at(place, format!("{outer} has no element {}", path[at]));
     problem.help(format!("it has {count}, counted from 0"))
@@ -122,7 +152,10 @@ fn pointers_below(value: &Value, pointer: &str, out: &mut Vec<String>) {
     match value {
         Value::Object(table) => table.iter().for_each(|(key, inner)| add(key, inner)),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, inner)| add(&i.to_string(), inner));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(i, inner)| add(&i.to_string(), inner));
         }
         _ => {}
     }
@@ -146,7 +179,11 @@ fn equals_sign(argument: &str) -> Option<usize> {
 fn sealed(argument: &str) -> Text {
     let mut text = Text::argument(OPTION, argument);
     if let Some(equals) = argument.find('=') {
-        let last = argument[..equals].trim().rsplit('.').next().unwrap_or_default();
+        let last = argument[..equals]
+            .trim()
+            .rsplit('.')
+            .next()
+            .unwrap_or_default();
         if is_secret_name(last.trim_matches(['"', '\''])) {
             text.hide(equals + 1..argument.len());
         }

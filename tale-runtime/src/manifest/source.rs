@@ -37,7 +37,12 @@ pub(super) struct Spot {
 
 impl Source {
     pub(super) fn new(path: &Path, file: Text, value: Value, spots: HashMap<String, Spot>) -> Self {
-        Self { path: path.to_owned(), texts: vec![file.into()], value, spots }
+        Self {
+            path: path.to_owned(),
+            texts: vec![file.into()],
+            value,
+            spots,
+        }
     }
 
     /// The manifest's path, as it was given.
@@ -67,8 +72,12 @@ impl Source {
     /// itself. What is not written is taken to stand where its table does.
     #[must_use]
     pub fn at<S: AsRef<str>>(&self, path: &[S]) -> Place {
-        let pointer = self.pointer(path);
-        match self.spots.get(&pointer) {
+        self.place_at(&self.pointer(path))
+    }
+
+    /// Where the value at a pointer stands.
+    pub(super) fn place_at(&self, pointer: &str) -> Place {
+        match self.spots.get(pointer) {
             Some(spot) => self.place(spot.text, spot.value.clone()),
             None => self.whole(),
         }
@@ -144,7 +153,9 @@ impl Source {
                 Value::Array(items) => segment.parse().ok().and_then(|i: usize| items.get(i)),
                 _ => None,
             };
-            let Some(next) = next else { return (pointer, taken) };
+            let Some(next) = next else {
+                return (pointer, taken);
+            };
             here = next;
             push(&mut pointer, segment);
         }
@@ -167,12 +178,17 @@ pub(super) fn child(pointer: &str, segment: &str) -> String {
 
 /// The segments of a JSON pointer.
 pub(super) fn segments(pointer: &str) -> Vec<String> {
-    pointer.split('/').skip(1).map(|s| s.replace("~1", "/").replace("~0", "~")).collect()
+    pointer
+        .split('/')
+        .skip(1)
+        .map(|s| s.replace("~1", "/").replace("~0", "~"))
+        .collect()
 }
 
 /// The JSON pointer of a path.
 pub(super) fn pointer_of<S: AsRef<str>>(path: &[S]) -> String {
     let mut pointer = String::new();
-    path.iter().for_each(|segment| push(&mut pointer, segment.as_ref()));
+    path.iter()
+        .for_each(|segment| push(&mut pointer, segment.as_ref()));
     pointer
 }

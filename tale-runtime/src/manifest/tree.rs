@@ -43,7 +43,10 @@ pub(super) fn parse(
             return Err(not_toml(text, &sentence(e.message()), span));
         }
     };
-    let mut reader = Reader { spots: HashMap::new(), faults: Vec::new() };
+    let mut reader = Reader {
+        spots: HashMap::new(),
+        faults: Vec::new(),
+    };
     let value = reader.entries(document.as_table(), "");
     let mut source = Source::new(path, Text::file(name, content), value, reader.spots);
     source.seal();
@@ -58,9 +61,13 @@ pub(super) fn parse(
 /// # Errors
 /// Why it is no value that a manifest can hold.
 pub(super) fn value(text: &str) -> Result<Value, String> {
-    let value: toml_edit::Value =
-        text.parse().map_err(|e: toml_edit::TomlError| sentence(e.message()))?;
-    let mut reader = Reader { spots: HashMap::new(), faults: Vec::new() };
+    let value: toml_edit::Value = text
+        .parse()
+        .map_err(|e: toml_edit::TomlError| sentence(e.message()))?;
+    let mut reader = Reader {
+        spots: HashMap::new(),
+        faults: Vec::new(),
+    };
     let json = reader.item(&Item::Value(value), "", &(0..0));
     match reader.faults.into_iter().next() {
         Some((message, _)) => Err(message),
@@ -77,7 +84,10 @@ impl Reader {
     fn entries(&mut self, table: &dyn TableLike, pointer: &str) -> Value {
         let mut entries = Map::new();
         for (name, item) in table.iter() {
-            let key = table.key(name).and_then(toml_edit::Key::span).unwrap_or(0..0);
+            let key = table
+                .key(name)
+                .and_then(toml_edit::Key::span)
+                .unwrap_or(0..0);
             let pointer = child(pointer, name);
             let value = self.item(item, &pointer, &key);
             entries.insert(name.to_owned(), value);
@@ -88,8 +98,14 @@ impl Reader {
     fn item(&mut self, item: &Item, pointer: &str, key: &Range<usize>) -> Value {
         // Tables without a header of their own (`[llm.options]` alone makes `llm`) have no span.
         let span = item.span().unwrap_or_else(|| key.clone());
-        self.spots
-            .insert(pointer.to_owned(), Spot { text: 0, key: key.clone(), value: span.clone() });
+        self.spots.insert(
+            pointer.to_owned(),
+            Spot {
+                text: 0,
+                key: key.clone(),
+                value: span.clone(),
+            },
+        );
         match item {
             Item::None => Value::Null,
             Item::Table(table) => self.entries(table, pointer),
@@ -97,7 +113,11 @@ impl Reader {
                 let tables = tables.iter().enumerate().map(|(i, table)| {
                     let pointer = child(pointer, &i.to_string());
                     let span = table.span().unwrap_or_else(|| span.clone());
-                    let spot = Spot { text: 0, key: span.clone(), value: span };
+                    let spot = Spot {
+                        text: 0,
+                        key: span.clone(),
+                        value: span,
+                    };
                     self.spots.insert(pointer.clone(), spot);
                     self.entries(table, &pointer)
                 });
@@ -127,7 +147,11 @@ impl Reader {
                 let items = items.iter().enumerate().map(|(i, item)| {
                     let pointer = child(pointer, &i.to_string());
                     let span = item.span().unwrap_or_else(|| span.clone());
-                    let spot = Spot { text: 0, key: span.clone(), value: span.clone() };
+                    let spot = Spot {
+                        text: 0,
+                        key: span.clone(),
+                        value: span.clone(),
+                    };
                     self.spots.insert(pointer.clone(), spot);
                     self.value(item, &pointer, span)
                 });
@@ -167,7 +191,9 @@ fn hide_secret_lines(text: &mut Text) {
         while let Some(part) = parts.next() {
             at += part.len() + 1;
             let key = part.trim_end().trim_end_matches(['"', '\'']);
-            let key = key.rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).next();
+            let key = key
+                .rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
+                .next();
             if parts.peek().is_some() && key.is_some_and(is_secret_name) {
                 spans.push(at..start + line.len());
             }

@@ -198,7 +198,10 @@ impl LlmSpec {
     /// What results call it.
     #[must_use]
     pub fn label(&self) -> &str {
-        self.name.as_deref().or(self.model.as_deref()).unwrap_or(&self.plugin)
+        self.name
+            .as_deref()
+            .or(self.model.as_deref())
+            .unwrap_or(&self.plugin)
     }
 }
 
@@ -220,8 +223,16 @@ pub struct PricesSpec {
 
 impl From<PricesSpec> for tale_api::Prices {
     fn from(prices: PricesSpec) -> Self {
-        let PricesSpec { input, cached_input, output } = prices;
-        Self { input, cached_input, output }
+        let PricesSpec {
+            input,
+            cached_input,
+            output,
+        } = prices;
+        Self {
+            input,
+            cached_input,
+            output,
+        }
     }
 }
 
@@ -327,7 +338,11 @@ pub struct EvaluateSpec {
 
 impl Default for EvaluateSpec {
     fn default() -> Self {
-        Self { methods: default_methods(), estimate_on: EstimateOn::default(), prompts: None }
+        Self {
+            methods: default_methods(),
+            estimate_on: EstimateOn::default(),
+            prompts: None,
+        }
     }
 }
 
@@ -416,7 +431,9 @@ fn default_max_tokens() -> u32 {
 }
 
 fn default_methods() -> Vec<String> {
-    ["direct", "vanilla-cot", "tale-ep"].map(String::from).to_vec()
+    ["direct", "vanilla-cot", "tale-ep"]
+        .map(String::from)
+        .to_vec()
 }
 
 fn default_estimator() -> String {

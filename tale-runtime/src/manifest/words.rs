@@ -72,10 +72,18 @@ pub(super) fn kind_named(name: &str) -> &'static str {
 /// an array; `None` at the top.
 pub(super) fn table(segments: &[String]) -> Option<String> {
     let is_number = |s: &String| s.parse::<usize>().is_ok();
-    let names: Vec<_> = segments.iter().filter(|s| !is_number(s)).map(String::as_str).collect();
+    let names: Vec<_> = segments
+        .iter()
+        .filter(|s| !is_number(s))
+        .map(String::as_str)
+        .collect();
     let is_element = is_number(segments.last()?);
     let names = names.join(".");
-    Some(if is_element { format!("`[[{names}]]`") } else { format!("`[{names}]`") })
+    Some(if is_element {
+        format!("`[[{names}]]`")
+    } else {
+        format!("`[{names}]`")
+    })
 }
 
 /// The last key of `segments`, with the numbers behind it: `stop[0]`.
@@ -83,7 +91,9 @@ pub(super) fn key(segments: &[String]) -> String {
     let is_number = |s: &&String| s.parse::<usize>().is_ok();
     let numbers = segments.iter().rev().take_while(is_number).count();
     let split = segments.len() - numbers;
-    let mut name = split.checked_sub(1).map_or(String::new(), |i| segments[i].clone());
+    let mut name = split
+        .checked_sub(1)
+        .map_or(String::new(), |i| segments[i].clone());
     for number in &segments[split..] {
         name.push('[');
         name.push_str(number);
@@ -108,12 +118,18 @@ pub(super) fn short(value: &Value) -> Option<String> {
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name = name.to_lowercase().replace('-', "_");
     let tail = |word: &str| name == word || name.ends_with(&format!("_{word}"));
-    name.contains("api_key")
-        && !name.ends_with("_env")
-        && !name.ends_with("_file")
-        || ["apikey", "token", "secret", "password", "passwd", "authorization", "secret_key"]
-            .into_iter()
-            .any(tail)
+    name.contains("api_key") && !name.ends_with("_env") && !name.ends_with("_file")
+        || [
+            "apikey",
+            "token",
+            "secret",
+            "password",
+            "passwd",
+            "authorization",
+            "secret_key",
+        ]
+        .into_iter()
+        .any(tail)
 }
 
 #[cfg(test)]
@@ -137,10 +153,22 @@ mod tests {
 
     #[test]
     fn names_of_secrets_are_told_from_names_of_variables() {
-        for name in ["api_key", "API-KEY", "openai_api_key", "password", "hub_token"] {
+        for name in [
+            "api_key",
+            "API-KEY",
+            "openai_api_key",
+            "password",
+            "hub_token",
+        ] {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["api_key_env", "api_key_file", "max_tokens", "question_key", "tokenizer"] {
+        for name in [
+            "api_key_env",
+            "api_key_file",
+            "max_tokens",
+            "question_key",
+            "tokenizer",
+        ] {
             assert!(!is_secret_name(name), "{name}");
         }
     }
@@ -150,7 +178,10 @@ mod tests {
         let path = |p: &[&str]| p.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
         assert_eq!(key(&path(&["llm", "1", "stop", "0"])), "stop[0]");
         assert_eq!(table(&path(&["llm", "1"])).unwrap(), "`[[llm]]`");
-        assert_eq!(table(&path(&["llm", "1", "options"])).unwrap(), "`[llm.options]`");
+        assert_eq!(
+            table(&path(&["llm", "1", "options"])).unwrap(),
+            "`[llm.options]`"
+        );
         assert_eq!(table(&[]), None);
     }
 }

@@ -1,9 +1,12 @@
 //! One error of the validator in the words of the manifest.
 
-use jsonschema::{JsonType, ValidationError, error::TypeKind, error::ValidationErrorKind as Kind};
+use jsonschema::{ValidationError, error::ValidationErrorKind as Kind};
 use serde_json::Value;
 
-use super::{Fix, Subject};
+use super::{
+    Fix, Subject,
+    mend::{expected_types, first_sentence, known_values, mend_type},
+};
 use crate::diagnostics::Diagnostic;
 use crate::manifest::{
     source::{child, segments},
@@ -23,7 +26,11 @@ pub(super) struct Finding {
 impl Finding {
     /// A fault of the value at `path`.
     fn of_value(path: &str, diagnostic: Option<Diagnostic>) -> Self {
-        Self { diagnostic, fix: Fix::leave_out(path), missing: None }
+        Self {
+            diagnostic,
+            fix: Fix::leave_out(path),
+            missing: None,
+        }
     }
 }
 
@@ -42,7 +49,18 @@ impl Subject<'_> {
         match error.kind() {
             Kind::AdditionalProperties { unexpected }
             | Kind::UnevaluatedProperties { unexpected } => {
-                out.extend(unexpected.iter().map(|key| self.unknown_key(path, key, value, node)));
+                let is_table = |key: &String| value.get(key).is_some_and(Value::is_object);
+                let unknown = |key: &String| self.unknown_key(path, key, is_table(key), node);
+                out.extend(unexpected.iter().map(unknown));
+                return;
+            }
+            // How the validator says it where a table takes no keys at all: once, at the table.
+            Kind::FalseSchema if schema_path.ends_with("/additionalProperties") => {
+                let table = self.instance.pointer(path).and_then(Value::as_object);
+                let entries = table.into_iter().flatten();
+                out.extend(
+                    entries.map(|(key, v)| self.unknown_key(path, key, v.is_object(), node)),
+                );
                 return;
             }
             Kind::Required { property } => {
@@ -73,17 +91,21 @@ impl Subject<'_> {
         out.push(Finding::of_value(path, Some(diagnostic)));
     }
 
-    fn unknown_key(&self, path: &str, key: &str, table: &Value, node: Option<&Value>) -> Finding {
+    fn unknown_key(&self, path: &str, key: &str, is_table: bool, node: Option<&Value>) -> Finding {
         let at = child(path, key);
         let node = node.and_then(|n| self.properties(n));
-        let known: Vec<&str> = node.iter().flat_map(|p| p.keys()).map(String::as_str).collect();
+        let known: Vec<&str> = node
+            .iter()
+            .flat_map(|p| p.keys())
+            .map(String::as_str)
+            .collect();
         let near = nearest(key, known.iter().copied());
         let within = self.within(path);
         let message = match &self.options {
             Some(o) if o.is_lifted(&at) => format!("{} takes no `{key}`", o.owner),
             Some(o) if path.is_empty() => format!("{} has no option `{key}`", o.owner),
             Some(o) => format!("{} has no option `{key}` {within}", o.owner),
-            None if path.is_empty() && table[key].is_object() => format!("unknown table `[{key}]`"),
+            None if path.is_empty() && is_table => format!("unknown table `[{key}]`"),
             None => format!("unknown key `{key}` {within}"),
         };
         let mut diagnostic = Diagnostic::at(self.key_place(&at), message);
@@ -92,7 +114,11 @@ impl Subject<'_> {
             None => self.where_instead(path, key, &known),
         };
         let fix = Some(Fix::unknown(path, key, near));
-        Finding { diagnostic: Some(diagnostic), fix, missing: None }
+        Finding {
+            diagnostic: Some(diagnostic),
+            fix,
+            missing: None,
+        }
     }
 
     /// What to say of an unknown key that resembles none of its table.
@@ -126,7 +152,10 @@ impl Subject<'_> {
     fn home_of(&self, key: &str) -> Option<String> {
         let top = self.properties(self.schema)?;
         if top.contains_key(key) {
-            let table = top.get(key).and_then(|node| self.properties(node)).is_some();
+            let table = top
+                .get(key)
+                .and_then(|node| self.properties(node))
+                .is_some();
             return Some(if table {
                 format!("at the top level, as `[{key}]`")
             } else {
@@ -134,13 +163,18 @@ impl Subject<'_> {
             });
         }
         let has = |node| self.properties(node).is_some_and(|p| p.contains_key(key));
-        let homes: Vec<_> =
-            top.iter().filter(|(_, node)| has(node)).map(|(n, _)| format!("`[{n}]`")).collect();
+        let homes: Vec<_> = top
+            .iter()
+            .filter(|(_, node)| has(node))
+            .map(|(n, _)| format!("`[{n}]`"))
+            .collect();
         (!homes.is_empty()).then(|| format!("in {}", words::join(&homes, "or")))
     }
 
     fn missing_key(&self, path: &str, key: &str, node: Option<&Value>) -> Finding {
-        let property = node.and_then(|n| self.properties(n)).and_then(|p| p.get(key));
+        let property = node
+            .and_then(|n| self.properties(n))
+            .and_then(|p| p.get(key));
         let is_table = property.is_some_and(|p| self.properties(p).is_some());
         let within = self.within(path);
         let message = match &self.options {
@@ -148,21 +182,37 @@ impl Subject<'_> {
             None if is_table && path.is_empty() => format!("missing table `[{key}]`"),
             _ => format!("missing key `{key}` {within}"),
         };
-        let mut diagnostic = Diagnostic::at(self.value_place(path), message);
-        let meaning = property.and_then(|p| p.get("description")).and_then(Value::as_str);
-        diagnostic.help.extend(meaning.map(|text| format!("`{key}`: {}", first_sentence(text))));
+        let place = match &self.options {
+            // The table of options may not be written at all, or by some `--set`.
+            Some(o) if path.is_empty() => self.source.place_at(&o.table),
+            _ => self.value_place(path),
+        };
+        let mut diagnostic = Diagnostic::at(place, message);
+        let meaning = property
+            .and_then(|p| p.get("description"))
+            .and_then(Value::as_str);
+        diagnostic
+            .help
+            .extend(meaning.map(|text| format!("`{key}`: {}", first_sentence(text))));
         let missing = Some((path.to_owned(), key.to_owned()));
-        Finding { diagnostic: Some(diagnostic), fix: None, missing }
+        Finding {
+            diagnostic: Some(diagnostic),
+            fix: None,
+            missing,
+        }
     }
 
     fn wrong_type(&self, path: &str, value: &Value, expected: &[&str]) -> Diagnostic {
         let kinds: Vec<_> = expected.iter().map(|name| kind_named(name)).collect();
         let kinds = words::join(&kinds, "or");
         let name = self.name(path);
-        let message = format!("wrong type for {name}: expected {kinds}, found {}", kind_of(value));
+        let message = format!(
+            "wrong type for {name}: expected {kinds}, found {}",
+            kind_of(value)
+        );
         let mut diagnostic = Diagnostic::at(self.value_place(path), message);
         if !self.is_secret(path) {
-            diagnostic.help.extend(mend_type(&words::key(&segments(path)), value, expected));
+            diagnostic.help.extend(mend_type(path, value, expected));
         }
         diagnostic
     }
@@ -176,7 +226,9 @@ impl Subject<'_> {
         };
         let diagnostic = Diagnostic::at(self.value_place(path), message);
         let names: Vec<&str> = known.iter().filter_map(Value::as_str).collect();
-        let near = value.as_str().and_then(|text| nearest(text, names.iter().copied()));
+        let near = value
+            .as_str()
+            .and_then(|text| nearest(text, names.iter().copied()));
         let help = near.map(|near| format!("did you mean `{near}`?"));
         match help.or_else(|| known_values(known)) {
             Some(help) => diagnostic.help(help),
@@ -184,17 +236,28 @@ impl Subject<'_> {
         }
     }
 
-    fn wrong_form(&self, path: &str, value: &Value, pattern: &str, node: Option<&Value>) -> Diagnostic {
+    fn wrong_form(
+        &self,
+        path: &str,
+        value: &Value,
+        pattern: &str,
+        node: Option<&Value>,
+    ) -> Diagnostic {
         let name = self.name(path);
         let message = match self.shown(path, value) {
+            _ if value == "" => format!("{name} is empty"),
             Some(shown) => format!("{shown} does not fit {name}"),
             None => format!("the value does not fit {name}"),
         };
         let mut diagnostic = Diagnostic::at(self.value_place(path), message);
-        let examples = node.and_then(|n| n.get("examples")).and_then(Value::as_array);
+        let examples = node
+            .and_then(|n| n.get("examples"))
+            .and_then(Value::as_array);
         let examples = examples.into_iter().flatten().filter_map(Value::as_str);
         let near = value.as_str().and_then(|text| nearest(text, examples));
-        diagnostic.help.extend(near.map(|near| format!("did you mean `{near}`?")));
+        diagnostic
+            .help
+            .extend(near.map(|near| format!("did you mean `{near}`?")));
         let form = node.and_then(|n| n.get("x-form")).and_then(Value::as_str);
         diagnostic.help.push(match form {
             Some(form) => format!("expected {form}"),
@@ -205,7 +268,9 @@ impl Subject<'_> {
 
     fn repeated(&self, path: &str, value: &Value) -> Diagnostic {
         let items = value.as_array().map_or(&[][..], Vec::as_slice);
-        let again = (1..items.len()).find(|i| items[..*i].contains(&items[*i])).unwrap_or(0);
+        let again = (1..items.len())
+            .find(|i| items[..*i].contains(&items[*i]))
+            .unwrap_or(0);
         let at = child(path, &again.to_string());
         let name = self.name(path);
         let message = match items.get(again).and_then(|item| self.shown(path, item)) {
@@ -223,7 +288,9 @@ impl Subject<'_> {
         error: &ValidationError<'_>,
     ) -> Diagnostic {
         let name = self.name(path);
-        let not = self.shown(path, value).map_or(String::new(), |shown| format!(", not {shown}"));
+        let not = self
+            .shown(path, value)
+            .map_or(String::new(), |shown| format!(", not {shown}"));
         let message = match kind {
             Kind::Minimum { limit } => format!("{name} must be at least {limit}{not}"),
             Kind::Maximum { limit } => format!("{name} must be at most {limit}{not}"),
@@ -232,7 +299,9 @@ impl Subject<'_> {
             Kind::MultipleOf { multiple_of } => {
                 format!("{name} must be a multiple of {multiple_of}{not}")
             }
-            Kind::MinLength { limit: 1 } | Kind::MinItems { limit: 1 } | Kind::MinProperties { limit: 1 } => {
+            Kind::MinLength { limit: 1 }
+            | Kind::MinItems { limit: 1 }
+            | Kind::MinProperties { limit: 1 } => {
                 format!("{name} is empty")
             }
             Kind::MinLength { limit } => format!("{name} must have at least {limit} characters"),
@@ -266,7 +335,9 @@ impl Subject<'_> {
                         types.extend(expected_types(kind));
                         fits = false;
                     }
-                    Kind::Constant { expected_value } => values.push(expected_value.as_ref().clone()),
+                    Kind::Constant { expected_value } => {
+                        values.push(expected_value.as_ref().clone())
+                    }
                     Kind::Enum { options } => {
                         values.extend(options.as_array().cloned().unwrap_or_default());
                     }
@@ -284,13 +355,20 @@ impl Subject<'_> {
         let of_values = meant.iter().filter(is_value).count();
         if meant.is_empty() {
             let mut seen = Vec::new();
-            types.retain(|t| !seen.contains(t) && {
-                seen.push(*t);
-                true
+            types.retain(|t| {
+                !seen.contains(t) && {
+                    seen.push(*t);
+                    true
+                }
             });
             let mut diagnostic = self.wrong_type(path, value, &types);
-            if !values.is_empty() {
-                diagnostic.help = known_values(&values).into_iter().collect();
+            if let Some(known) = known_values(&values) {
+                let more = if types.contains(&"object") {
+                    ", or a table"
+                } else {
+                    ""
+                };
+                diagnostic.help = vec![format!("{known}{more}")];
             }
             out.push(Finding::of_value(path, Some(diagnostic)));
         } else if of_values == meant.len() {
@@ -323,71 +401,10 @@ impl Subject<'_> {
     /// The value, if it may be shown and is short.
     fn shown(&self, path: &str, value: &Value) -> Option<String> {
         let key = segments(path).pop().unwrap_or_default();
-        if self.is_secret(path) || words::is_secret_name(&key) { None } else { words::short(value) }
-    }
-}
-
-/// Names of the types that JSON Schema wants; `null` cannot be written in TOML and is left out.
-fn expected_types(kind: &TypeKind) -> Vec<&'static str> {
-    let types: Vec<JsonType> = match kind {
-        TypeKind::Single(one) => vec![*one],
-        TypeKind::Multiple(several) => several.iter().collect(),
-    };
-    let number = types.contains(&JsonType::Number);
-    types
-        .into_iter()
-        .filter(|t| *t != JsonType::Null && !(number && *t == JsonType::Integer))
-        .map(JsonType::as_str)
-        .collect()
-}
-
-/// The values that are known, as a help.
-fn known_values(known: &[Value]) -> Option<String> {
-    let known: Vec<_> = known.iter().filter_map(words::short).collect();
-    match known.as_slice() {
-        [] => None,
-        [only] => Some(format!("the only value is {only}")),
-        several => Some(format!("the values are {}", words::join(several, "and"))),
-    }
-}
-
-/// How to write `value` in a type that is wanted.
-fn mend_type(key: &str, value: &Value, expected: &[&str]) -> Option<String> {
-    let wants = |name| expected.contains(&name);
-    match value {
-        Value::String(text) => {
-            let number = wants("integer") && text.parse::<i64>().is_ok()
-                || wants("number") && text.parse::<f64>().is_ok_and(f64::is_finite);
-            let boolean = wants("boolean") && matches!(text.as_str(), "true" | "false");
-            if number || boolean {
-                Some(format!("write it without quotes: `{key} = {text}`"))
-            } else if wants("array") {
-                let shown = words::short(value)?;
-                Some(format!("write it as an array: `{key} = [\"{}\"]`", shown.trim_matches('`')))
-            } else if wants("object") {
-                Some(format!("write it as a table: a line `[{key}]`, its keys beneath"))
-            } else {
-                None
-            }
+        if self.is_secret(path) || words::is_secret_name(&key) {
+            None
+        } else {
+            words::short(value)
         }
-        Value::Number(_) | Value::Bool(_) if wants("string") => {
-            Some(format!("write it in quotes: `{key} = \"{value}\"`"))
-        }
-        Value::Number(n) if n.is_f64() && wants("integer") => Some("write a whole number".into()),
-        _ => None,
-    }
-}
-
-/// Up to the first full stop, without it, as a part of another sentence.
-fn first_sentence(text: &str) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let sentence = text.split(". ").next().unwrap_or_default().trim_end_matches('.');
-    let mut letters = sentence.chars();
-    match (letters.next(), letters.clone().next()) {
-        // Not of an abbreviation.
-        (Some(first), Some(second)) if !second.is_uppercase() => {
-            first.to_lowercase().chain(letters).collect()
-        }
-        _ => sentence.to_owned(),
     }
 }

@@ -15,14 +15,21 @@ pub(super) enum Fix {
     /// Leaves out the value at a pointer.
     LeaveOut(String),
     /// Takes the key of a table for another one.
-    Rename { table: String, from: String, to: String },
+    Rename {
+        table: String,
+        from: String,
+        to: String,
+    },
 }
 
 impl Fix {
     /// Leaves out the value at `path`, if the rest can be understood without it.
     pub(super) fn leave_out(path: &str) -> Option<Self> {
         let segments = segments(path);
-        let key = segments.iter().rev().find(|s| s.parse::<usize>().is_err())?;
+        let key = segments
+            .iter()
+            .rev()
+            .find(|s| s.parse::<usize>().is_err())?;
         if TELLING.contains(&key.as_str()) {
             return None;
         }
@@ -34,24 +41,45 @@ impl Fix {
     /// Takes an unknown key for the one it resembles, or leaves it out.
     pub(super) fn unknown(table: &str, key: &str, near: Option<&str>) -> Self {
         match near {
-            Some(to) => Self::Rename { table: table.into(), from: key.into(), to: to.into() },
+            Some(to) => Self::Rename {
+                table: table.into(),
+                from: key.into(),
+                to: to.into(),
+            },
             None => Self::LeaveOut(child(table, key)),
         }
     }
 
-    pub(super) fn apply(self, source: &mut Source) {
-        let (table, from, to) = match self {
-            Self::LeaveOut(pointer) => {
-                let mut table = segments(&pointer);
-                let Some(key) = table.pop() else { return };
-                (pointer_of(&table), key, None)
-            }
-            Self::Rename { table, from, to } => (table, from, Some(to)),
+    /// Table and key of what is left out, if it is.
+    pub(super) fn leaves_out(&self) -> Option<(String, String)> {
+        let Self::LeaveOut(pointer) = self else {
+            return None;
         };
-        let Some(Value::Object(entries)) = source.value.pointer_mut(&table) else { return };
-        let Some(value) = entries.shift_remove(&from) else { return };
+        let mut table = segments(pointer);
+        let key = table.pop()?;
+        Some((pointer_of(&table), key))
+    }
+
+    pub(super) fn apply(self, source: &mut Source) {
+        let (table, from, to) = match &self {
+            Self::LeaveOut(_) => {
+                let Some((table, key)) = self.leaves_out() else {
+                    return;
+                };
+                (table, key, None)
+            }
+            Self::Rename { table, from, to } => (table.clone(), from.clone(), Some(to.clone())),
+        };
+        let Some(Value::Object(entries)) = source.value.pointer_mut(&table) else {
+            return;
+        };
+        let Some(value) = entries.shift_remove(&from) else {
+            return;
+        };
         let old = child(&table, &from);
-        let Some(to) = to.filter(|to| !entries.contains_key(to)) else { return };
+        let Some(to) = to.filter(|to| !entries.contains_key(to)) else {
+            return;
+        };
         entries.insert(to.clone(), value);
         let new = child(&table, &to);
         let moved: Vec<_> = source
@@ -59,7 +87,8 @@ impl Fix {
             .iter()
             .filter_map(|(pointer, spot)| {
                 let rest = pointer.strip_prefix(&old)?;
-                (rest.is_empty() || rest.starts_with('/')).then(|| (format!("{new}{rest}"), spot.clone()))
+                (rest.is_empty() || rest.starts_with('/'))
+                    .then(|| (format!("{new}{rest}"), spot.clone()))
             })
             .collect();
         source.spots.extend(moved);
@@ -75,5 +104,9 @@ pub(super) fn settle(findings: &mut Vec<Finding>) {
             _ => None,
         })
         .collect();
-    findings.retain(|f| f.missing.as_ref().is_none_or(|missing| !meant.contains(missing)));
+    findings.retain(|f| {
+        f.missing
+            .as_ref()
+            .is_none_or(|missing| !meant.contains(missing))
+    });
 }
