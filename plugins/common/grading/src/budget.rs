@@ -16,15 +16,12 @@ impl Budget {
 
     /// Takes units; `false`, and nothing left, if there are not that many.
     pub(crate) fn spend(&self, units: usize) -> bool {
-        match self.0.get().checked_sub(units) {
-            Some(left) => {
-                self.0.set(left);
-                true
-            }
-            None => {
-                self.0.set(0);
-                false
-            }
+        if let Some(left) = self.0.get().checked_sub(units) {
+            self.0.set(left);
+            true
+        } else {
+            self.0.set(0);
+            false
         }
     }
 }

@@ -69,7 +69,7 @@ fn last_sentence(question: &str) -> &str {
             matches!(c, '?' | '？' | '。' | '！' | '\n')
                 || (*c == '.' && !title && after.is_some_and(char::is_whitespace))
         })
-        .last()
+        .next_back()
         .map_or(0, |(at, c)| at + c.len_utf8());
     &head[start..]
 }

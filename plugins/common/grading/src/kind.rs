@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum AnswerKind {
     /// One number, compared exactly as a rational (GSM8K).
     Number,
-    /// One or more option letters (AQuA, GPQA, MathBench).
+    /// One or more option letters (`AQuA`, GPQA, `MathBench`).
     Choice,
     /// A mathematical object: expression, set, interval, matrix, equation, … (MATH).
     Math,

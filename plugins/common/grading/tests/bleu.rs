@@ -27,13 +27,16 @@ struct Corpus {
 const TOLERANCE: f64 = 1e-9;
 
 fn fixture() -> Fixture {
-    serde_json::from_str(include_str!("bleu_fixture.json")).unwrap()
+    serde_json::from_str(include_str!("bleu_fixture.json")).expect("the fixture")
 }
 
 #[test]
 fn sentences_score_as_in_sacrebleu() {
     for sentence in fixture().sentences {
-        assert_eq!(tokenize_13a(&sentence.hypothesis).join(" "), sentence.tokens);
+        assert_eq!(
+            tokenize_13a(&sentence.hypothesis).join(" "),
+            sentence.tokens
+        );
         let references: Vec<&str> = sentence.references.iter().map(String::as_str).collect();
         let score = sentence_bleu(&sentence.hypothesis, &references);
         assert!(
@@ -59,7 +62,11 @@ fn corpora_score_as_in_sacrebleu() {
             })
             .collect();
         let score = bleu(references.iter().map(|(h, r)| (*h, r.as_slice())));
-        assert!((score - corpus.score).abs() < TOLERANCE, "{score}, not {}", corpus.score);
+        assert!(
+            (score - corpus.score).abs() < TOLERANCE,
+            "{score}, not {}",
+            corpus.score
+        );
     }
 }
 

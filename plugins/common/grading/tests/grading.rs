@@ -19,7 +19,7 @@ struct Case {
 fn cases() -> Vec<Case> {
     include_str!("grading_cases.jsonl")
         .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line| serde_json::from_str(line).expect("a line of the data file"))
         .collect()
 }
 

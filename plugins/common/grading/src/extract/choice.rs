@@ -174,15 +174,15 @@ pub(super) fn marked(text: &str, choices: usize) -> Option<Extraction<'_>> {
         return Some(Extraction::new(answer, Source::Hashes));
     }
     // From the last phrase backwards: "the answer is clear: …" says nothing, an earlier one may.
-    let found = marks::phrase_ends(text, &PHRASES)
+
+    marks::phrase_ends(text, &PHRASES)
         .into_iter()
         .rev()
         .take(32)
         .find_map(|end| {
             let answer = after_phrase(&text[end..], choices)?;
             Some(Extraction::new(answer, Source::Phrase))
-        });
-    found
+        })
 }
 
 /// The letter that a phrase leads to, past words like "option" and marks.
@@ -271,10 +271,10 @@ fn is_bare(text: &str) -> bool {
 
 /// The choice of a completion.
 pub(super) fn extract(text: &str, choices: usize) -> Option<Extraction<'_>> {
-    if is_bare(text) {
-        if let Some(answer) = letters(text, choices) {
-            return Some(Extraction::new(answer, Source::Whole));
-        }
+    if is_bare(text)
+        && let Some(answer) = letters(text, choices)
+    {
+        return Some(Extraction::new(answer, Source::Whole));
     }
     if let Some(found) = marked(text, choices) {
         return Some(found);
@@ -288,14 +288,13 @@ pub(super) fn extract(text: &str, choices: usize) -> Option<Extraction<'_>> {
         return Some(Extraction::new(letter.to_string(), Source::Mark));
     }
     // A direct answer with its reasons below: the first line alone is marked.
-    if let Some(letter) = opens_with_mark(first, choices) {
-        if lines
+    if let Some(letter) = opens_with_mark(first, choices)
+        && lines
             .iter()
             .skip(1)
             .all(|line| opens_with_mark(line, choices).is_none())
-        {
-            return Some(Extraction::new(letter.to_string(), Source::Mark));
-        }
+    {
+        return Some(Extraction::new(letter.to_string(), Source::Mark));
     }
     if let Some(letter) = last_capital(last, choices) {
         return Some(Extraction::new(letter.to_string(), Source::LastLetter));

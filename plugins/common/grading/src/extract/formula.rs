@@ -124,6 +124,8 @@ pub(super) fn of_clause(line: &str) -> &str {
     .filter_map(|stop| line.find(stop))
     .min();
     let clause = line[..end.unwrap_or(line.len())].trim();
+    // "The answer is, since …": the clause ends before it begins.
+    let clause = if clause.trim_matches([',', '.', ' ']).is_empty() { line.trim() } else { clause };
     if !has_prose(clause) && !opens_with_word(clause) {
         return clause;
     }
@@ -180,7 +182,7 @@ fn leading_formula(text: &str) -> Option<&str> {
 }
 
 /// Takes a percent mark that stands outside of the delimiter.
-fn with_percent<'a>(inner: &'a str, end: usize, close: usize) -> &'a str {
+fn with_percent(inner: &str, end: usize, close: usize) -> &str {
     let after = &inner[end + close..];
     let bare = after.trim_start();
     for mark in ["\\%", "%", "percent", "pct"] {

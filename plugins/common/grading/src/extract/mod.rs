@@ -90,10 +90,10 @@ pub fn extract(kind: AnswerKind, completion: &str, choices: usize) -> Option<Ext
     // Fullwidth digits and letters, as Chinese input methods give them: read as their ASCII twins.
     if kind != AnswerKind::Text && text.chars().any(is_fullwidth) {
         let ascii: String = text.chars().map(to_ascii).collect();
-        let found = in_text(kind, &ascii, choices)?;
+        let found = in_text(kind, &ascii, choices).filter(|f| !f.answer.trim().is_empty())?;
         return Some(Extraction::new(found.answer.into_owned(), found.source));
     }
-    in_text(kind, text, choices)
+    in_text(kind, text, choices).filter(|found| !found.answer.trim().is_empty())
 }
 
 fn is_fullwidth(c: char) -> bool {

@@ -48,10 +48,10 @@ pub(crate) fn answers(a: &str, b: &str, hints: Hints) -> Decision {
         return decision;
     }
     // A number with a decimal comma, which a list reader takes apart.
-    if let (Some(x), Some(y)) = (number::plain(a), number::plain(b)) {
-        if x == y {
-            return (Verdict::Correct, "equal numbers");
-        }
+    if let (Some(x), Some(y)) = (number::plain(a), number::plain(b))
+        && x == y
+    {
+        return (Verdict::Correct, "equal numbers");
     }
     // Another convention may make them equal: 1,234 as two numbers, a decimal logarithm.
     let grouped = |text: &str| text.contains(',') && text.bytes().any(|b| b.is_ascii_digit());
@@ -333,22 +333,22 @@ impl Comparison<'_> {
 
     /// A numeral with its base; without the mark it has the base asked for, else ten.
     fn based(&self, a: &Node, b: &Node) -> Decision {
-        if let (Node::Based(x, p), Node::Based(y, q)) = (a, b) {
-            if p == q && x.trim_start_matches('0') == y.trim_start_matches('0') {
-                return (Verdict::Correct, "the same numeral");
-            }
+        if let (Node::Based(x, p), Node::Based(y, q)) = (a, b)
+            && p == q
+            && x.trim_start_matches('0') == y.trim_start_matches('0')
+        {
+            return (Verdict::Correct, "the same numeral");
         }
-        if self.hints.base {
-            if let (Node::Based(x, base), Node::Num(y)) | (Node::Num(y), Node::Based(x, base)) =
+        if self.hints.base
+            && let (Node::Based(x, base), Node::Num(y)) | (Node::Num(y), Node::Based(x, base)) =
                 (a, b)
-            {
-                let same = *base == 10 || x.trim_start_matches('0') == y.to_string();
-                return if same {
-                    (Verdict::Correct, "the same numeral in the base asked for")
-                } else {
-                    (Verdict::Wrong, "different numerals in the base asked for")
-                };
-            }
+        {
+            let same = *base == 10 || x.trim_start_matches('0') == y.to_string();
+            return if same {
+                (Verdict::Correct, "the same numeral in the base asked for")
+            } else {
+                (Verdict::Wrong, "different numerals in the base asked for")
+            };
         }
         if a.is_scalar() && b.is_scalar() {
             scalar::compare(a, b, self.budget)
@@ -385,10 +385,10 @@ impl Comparison<'_> {
         }
         let (ra, name_a) = Region::read(a, self.budget)?;
         let (rb, name_b) = Region::read(b, self.budget)?;
-        if let (Some(a), Some(b)) = (name_a, name_b) {
-            if !relation::names_agree(&a, &b) {
-                return Some((Verdict::Wrong, "conditions on different variables"));
-            }
+        if let (Some(a), Some(b)) = (name_a, name_b)
+            && !relation::names_agree(&a, &b)
+        {
+            return Some((Verdict::Wrong, "conditions on different variables"));
         }
         Some(ra.compare(&rb, self.budget))
     }

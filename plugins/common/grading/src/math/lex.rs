@@ -98,7 +98,7 @@ impl Lexer<'_> {
             c if c.is_whitespace() => self.spaced = true,
             // Currency and delimiters of formulas; `~` is TeX's hard space.
             '$' | '€' | '£' | '¥' | '￥' | '₹' | '~' | '`' | '"' | '“' | '”' => {
-                self.spaced = true
+                self.spaced = true;
             }
             '*' if self.text.get(self.at) == Some(&'*') => {
                 self.at += 1;
@@ -144,7 +144,7 @@ impl Lexer<'_> {
             ('<', Some('=')) => '≤',
             ('>', Some('=')) => '≥',
             ('!' | '<', Some('=' | '>')) => '≠',
-            ('=', Some('=')) | (':', Some('=')) => '=',
+            ('=' | ':', Some('=')) => '=',
             _ => return false,
         };
         self.at += 1;
@@ -275,15 +275,13 @@ impl Lexer<'_> {
     /// `\\`, with an optional distance after it.
     fn row_end(&mut self) {
         self.push(Tok::Op('⏎'));
-        if self.text.get(self.at) == Some(&'[') {
-            if let Some(end) = self.rest().iter().take(12).position(|c| *c == ']') {
-                if self.rest()[1..end]
-                    .iter()
-                    .all(|c| c.is_ascii_alphanumeric() || *c == '.')
-                {
-                    self.at += end + 1;
-                }
-            }
+        if self.text.get(self.at) == Some(&'[')
+            && let Some(end) = self.rest().iter().take(12).position(|c| *c == ']')
+            && self.rest()[1..end]
+                .iter()
+                .all(|c| c.is_ascii_alphanumeric() || *c == '.')
+        {
+            self.at += end + 1;
         }
     }
 

@@ -58,11 +58,11 @@ pub(crate) fn read(text: &[char], comma: Comma) -> Option<(Literal, usize)> {
         return None;
     }
     let decimal_point = dot && text[..at].contains(&'.');
-    if decimal_point {
-        if let Some((digits, next)) = period(text, at).or_else(|| ellipsis(text, at, &fraction)) {
-            let value = Node::Num(repeating(&whole, &fraction, &digits)?);
-            return Some((Literal { value, whole: None }, next));
-        }
+    if decimal_point
+        && let Some((digits, next)) = period(text, at).or_else(|| ellipsis(text, at, &fraction))
+    {
+        let value = Node::Num(repeating(&whole, &fraction, &digits)?);
+        return Some((Literal { value, whole: None }, next));
     }
     let (exponent, next) = exponent(text, at);
     let plain = fraction.is_empty() && !decimal_point && next == at;
@@ -86,11 +86,11 @@ fn whole_part(text: &[char], comma: Comma) -> (String, usize) {
     if at == 0 || at > 3 || digits.starts_with('0') {
         return (digits, at);
     }
-    if comma == Comma::Thousands {
-        if let Some((groups, next)) = comma_groups(text, at) {
-            digits.push_str(&groups);
-            return (digits, next);
-        }
+    if comma == Comma::Thousands
+        && let Some((groups, next)) = comma_groups(text, at)
+    {
+        digits.push_str(&groups);
+        return (digits, next);
     }
     while let Some((group, next)) = spaced_group(text, at, true) {
         digits.push_str(&group);
@@ -113,10 +113,10 @@ fn comma_groups(text: &[char], start: usize) -> Option<(String, usize)> {
             break;
         }
         // Groups of one length, but for the last: a change of length that goes on is a list.
-        if let [.., before, last] = lengths.as_slice() {
-            if before != last {
-                return None;
-            }
+        if let [.., before, last] = lengths.as_slice()
+            && before != last
+        {
+            return None;
         }
         at = next + group.len();
         lengths.push(group.len());

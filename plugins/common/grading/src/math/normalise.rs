@@ -52,10 +52,9 @@ fn strip_once(text: &str) -> &str {
         if let Some(inner) = text
             .strip_prefix(command)
             .and_then(|rest| rest.strip_suffix('}'))
+            && closes_at_end(inner)
         {
-            if closes_at_end(inner) {
-                return inner;
-            }
+            return inner;
         }
     }
     if let Some(rest) = text
@@ -82,10 +81,10 @@ fn strip_once(text: &str) -> &str {
     }
     // A closing stop, not a decimal point or an ellipsis, which carry meaning.
     if let Some(rest) = text.strip_suffix(['.', '。', ',', '，', ';', '；', ':', '：', '?', '？'])
+        && !rest.is_empty()
+        && !rest.ends_with(['.', '\\'])
     {
-        if !rest.is_empty() && !rest.ends_with(['.', '\\']) {
-            return rest;
-        }
+        return rest;
     }
     if let Some(rest) = text.strip_suffix("\\\\").filter(|rest| !rest.is_empty()) {
         return rest;

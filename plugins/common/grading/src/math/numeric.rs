@@ -280,8 +280,11 @@ fn call(function: &Func, values: &[Value]) -> Option<Value> {
             let keep_larger = *function == Func::Max;
             rest.iter().try_fold(*first, |best, next| {
                 let larger = next.re > best.re;
-                (best.is_real() && next.is_real())
-                    .then(|| if larger == keep_larger { *next } else { best })
+                (best.is_real() && next.is_real()).then_some(if larger == keep_larger {
+                    *next
+                } else {
+                    best
+                })
             })
         }
         (Func::Root, [degree, x]) => {

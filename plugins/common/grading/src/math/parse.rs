@@ -411,10 +411,10 @@ impl Parser {
         for _ in 0..6 {
             if self.degree_mark() {
                 base = Node::Degree(Box::new(base));
-                if let Some(Tok::Ident(scale)) = self.peek() {
-                    if matches!(scale.as_str(), "C" | "F" | "K") {
-                        self.at += 1;
-                    }
+                if let Some(Tok::Ident(scale)) = self.peek()
+                    && matches!(scale.as_str(), "C" | "F" | "K")
+                {
+                    self.at += 1;
                 }
             } else if self.take_op('^') {
                 let exponent = self.exponent()?;

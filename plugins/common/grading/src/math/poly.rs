@@ -700,10 +700,10 @@ impl<'a> Canon<'a> {
             self.check(&value)?;
             return Ok(Frac::constant(value));
         }
-        if let (Func::Binom, [n, k]) = (function, forms.as_slice()) {
-            if let (Some(n), Some(k)) = (n.as_constant(), k.as_constant()) {
-                return self.binomial(&n, &k);
-            }
+        if let (Func::Binom, [n, k]) = (function, forms.as_slice())
+            && let (Some(n), Some(k)) = (n.as_constant(), k.as_constant())
+        {
+            return self.binomial(&n, &k);
         }
         let keys: Vec<String> = forms.iter().map(|form| self.key(form)).collect();
         let key = format!("{function:?}({})", keys.join(","));
@@ -754,11 +754,13 @@ impl<'a> Canon<'a> {
         }
         let e = self.id(Atom::E);
         let unit_den = x.den.as_constant().is_some_and(|d| d.is_one());
-        if let (Some((monomial, value)), true) = (x.num.single(), unit_den) {
-            if value.is_one() && monomial.len() == 1 && monomial[0].0 == e {
-                let (n, d) = (*monomial[0].1.numer(), *monomial[0].1.denom());
-                return Ok(Frac::constant(BigRational::new(n.into(), d.into())));
-            }
+        if let (Some((monomial, value)), true) = (x.num.single(), unit_den)
+            && value.is_one()
+            && monomial.len() == 1
+            && monomial[0].0 == e
+        {
+            let (n, d) = (*monomial[0].1.numer(), *monomial[0].1.denom());
+            return Ok(Frac::constant(BigRational::new(n.into(), d.into())));
         }
         self.closed_atom(format!("ln({})", self.key(x)))
     }

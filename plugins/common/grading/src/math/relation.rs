@@ -24,10 +24,10 @@ pub(super) fn assignment(node: &Node) -> Option<(Option<String>, &Node)> {
         return Some((Some(name), last));
     }
     // "5 = x"
-    if parts.len() == 2 {
-        if let Some(name) = name_of(last).filter(|_| parts[0].symbols().is_empty()) {
-            return Some((Some(name), &parts[0]));
-        }
+    if parts.len() == 2
+        && let Some(name) = name_of(last).filter(|_| parts[0].symbols().is_empty())
+    {
+        return Some((Some(name), &parts[0]));
     }
     let constant = parts
         .iter()
@@ -132,34 +132,31 @@ fn single(
     let (d1, d2) = (l1.clone().sub(r1.clone()), l2.clone().sub(r2.clone()));
     let mut canon = Canon::new(budget);
     let numerators = numerator(&mut canon, &d1).and_then(|n| Ok((n, numerator(&mut canon, &d2)?)));
-    match numerators {
-        Ok((n1, n2)) => {
-            if let Some(factor) = n1.multiple(&n2) {
-                // Multiplying by a negative number turns an inequality round. The numerators were
-                // freed of denominators in symbols only where the operator is symmetric.
-                if !op.is_inequality() || factor.is_positive() {
-                    return (Verdict::Correct, "the same relation up to a factor");
-                }
-                return (Verdict::Wrong, "the inequality is turned round");
+    if let Ok((n1, n2)) = numerators {
+        if let Some(factor) = n1.multiple(&n2) {
+            // Multiplying by a negative number turns an inequality round. The numerators were
+            // freed of denominators in symbols only where the operator is symmetric.
+            if !op.is_inequality() || factor.is_positive() {
+                return (Verdict::Correct, "the same relation up to a factor");
             }
-            if n1.is_zero() && n2.is_zero() {
-                return (Verdict::Correct, "both hold always");
-            }
-            if canon.closed {
-                (Verdict::Undecided, "equations that could not be reduced")
-            } else {
-                (Verdict::Wrong, "no multiples of one another")
-            }
+            return (Verdict::Wrong, "the inequality is turned round");
         }
-        Err(_) => {
-            let same = scalar::compare(l1, l2, budget)
-                .0
-                .and(scalar::compare(r1, r2, budget).0);
-            if same == Verdict::Correct {
-                (same, "both sides equal")
-            } else {
-                (Verdict::Undecided, "equations that could not be reduced")
-            }
+        if n1.is_zero() && n2.is_zero() {
+            return (Verdict::Correct, "both hold always");
+        }
+        if canon.closed {
+            (Verdict::Undecided, "equations that could not be reduced")
+        } else {
+            (Verdict::Wrong, "no multiples of one another")
+        }
+    } else {
+        let same = scalar::compare(l1, l2, budget)
+            .0
+            .and(scalar::compare(r1, r2, budget).0);
+        if same == Verdict::Correct {
+            (same, "both sides equal")
+        } else {
+            (Verdict::Undecided, "equations that could not be reduced")
         }
     }
 }
