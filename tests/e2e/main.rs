@@ -1,0 +1,11 @@
+//! The real binary, really loaded plugins, real files: what a user sees.
+//!
+//! Nothing here links a plugin or the runtime. Tests that need a model say so when they skip.
+
+mod bad_input;
+mod engine;
+mod evaluate;
+mod listings;
+mod resume;
+mod scale;
+mod support;
