@@ -61,7 +61,7 @@ fn last_sentence(question: &str) -> &str {
     // A full stop ends a sentence only before a space: 3.5 does not.
     let start = head
         .char_indices()
-        .filter(|(at, c)| {
+        .rfind(|(at, c)| {
             let after = head[at + c.len_utf8()..].chars().next();
             let title = ["Mr", "Mrs", "Ms", "Dr", "St"]
                 .iter()
@@ -69,7 +69,6 @@ fn last_sentence(question: &str) -> &str {
             matches!(c, '?' | '？' | '。' | '！' | '\n')
                 || (*c == '.' && !title && after.is_some_and(char::is_whitespace))
         })
-        .next_back()
         .map_or(0, |(at, c)| at + c.len_utf8());
     &head[start..]
 }

@@ -125,7 +125,11 @@ pub(super) fn of_clause(line: &str) -> &str {
     .min();
     let clause = line[..end.unwrap_or(line.len())].trim();
     // "The answer is, since …": the clause ends before it begins.
-    let clause = if clause.trim_matches([',', '.', ' ']).is_empty() { line.trim() } else { clause };
+    let clause = if clause.trim_matches([',', '.', ' ']).is_empty() {
+        line.trim()
+    } else {
+        clause
+    };
     if !has_prose(clause) && !opens_with_word(clause) {
         return clause;
     }

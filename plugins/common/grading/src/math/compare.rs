@@ -1,9 +1,10 @@
 //! Whether two mathematical answers are equal: structure first, then scalars.
 
-use super::node::{Bracket, NamedSet, Node};
+use super::node::{NamedSet, Node};
+use super::parts::{contains_plus_minus, expand, values_of};
 use super::region::Region;
 use super::scalar::{self, Decision};
-use super::{Reading, Unreadable, fold_text, parse, relation, strip_answer, units};
+use super::{Reading, Unreadable, fold_text, parse, relation, strip_answer};
 use crate::budget::Budget;
 use crate::hints::Hints;
 use crate::kind::Verdict;
@@ -12,12 +13,12 @@ use crate::number;
 /// Bytes of an answer that is folded for equality as text.
 const MAX_FOLDED: usize = 16 * 1024;
 /// Parts of a list or set that are compared one by one.
-const MAX_PARTS: usize = 48;
+pub(super) const MAX_PARTS: usize = 48;
 
 /// What a comparison carries along.
-struct Comparison<'a> {
-    hints: Hints,
-    budget: &'a Budget,
+pub(super) struct Comparison<'a> {
+    pub(super) hints: Hints,
+    pub(super) budget: &'a Budget,
 }
 
 /// Decides whether two answers are the same mathematical object.
@@ -139,7 +140,7 @@ fn meaning(words: &str) -> Option<Node> {
 }
 
 impl Comparison<'_> {
-    fn nodes(&self, a: &Node, b: &Node, depth: usize) -> Decision {
+    pub(super) fn nodes(&self, a: &Node, b: &Node, depth: usize) -> Decision {
         if depth > 24 || !self.budget.spend(8) {
             return (Verdict::Undecided, "beyond the bounds of a comparison");
         }
@@ -198,7 +199,7 @@ impl Comparison<'_> {
     }
 
     /// Lists, sets and single values; a list in words has no order, a tuple has one.
-    fn collections(&self, a: &Node, b: &Node, depth: usize) -> Decision {
+    pub(super) fn collections(&self, a: &Node, b: &Node, depth: usize) -> Decision {
         let listed = |node: &Node| {
             matches!(node, Node::List(_) | Node::And(_) | Node::Set(_)) || contains_plus_minus(node)
         };
@@ -224,7 +225,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn texts(&self, a: &Node, b: &Node, depth: usize) -> Option<Decision> {
+    pub(super) fn texts(&self, a: &Node, b: &Node, depth: usize) -> Option<Decision> {
         match (a, b) {
             (Node::Text(x), Node::Text(y)) => Some(if fold_words(x) == fold_words(y) {
                 (Verdict::Correct, "the same words")
@@ -247,7 +248,7 @@ impl Comparison<'_> {
     }
 
     /// `x = 5` is 5; two assignments must name the same thing.
-    fn assignments(&self, a: &Node, b: &Node, depth: usize) -> Option<Decision> {
+    pub(super) fn assignments(&self, a: &Node, b: &Node, depth: usize) -> Option<Decision> {
         match (relation::assignment(a), relation::assignment(b)) {
             (Some((n1, x)), Some((n2, y))) => {
                 let named_alike = match (&n1, &n2) {
@@ -279,7 +280,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn value_and_object(
+    pub(super) fn value_and_object(
         &self,
         whole: &Node,
         value: &Node,
@@ -297,82 +298,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn percent(&self, x: &Node, y: &Node, depth: usize) -> Decision {
-        let hundredth = Node::Percent(Box::new(x.clone()));
-        if !y.is_scalar() || !x.is_scalar() {
-            return self.collections(&hundredth, y, depth);
-        }
-        let decision = scalar::compare(&hundredth, y, self.budget);
-        if decision.0 == Verdict::Correct {
-            return decision;
-        }
-        let bare = scalar::compare(x, y, self.budget);
-        match (bare.0, self.hints.percentage) {
-            (Verdict::Correct, true) => (Verdict::Correct, "equal as the percentage asked for"),
-            (Verdict::Correct, false) => (
-                Verdict::Wrong,
-                "a percentage against a number, and none was asked for",
-            ),
-            _ => decision,
-        }
-    }
-
-    /// The mark is dropped, or counted in radians.
-    fn degree(&self, x: &Node, y: &Node, depth: usize) -> Decision {
-        let bare = self.nodes(x, y, depth);
-        if bare.0 == Verdict::Correct || !y.is_scalar() {
-            return bare;
-        }
-        let radians = scalar::compare(&Node::Degree(Box::new(x.clone())), y, self.budget);
-        if radians.0 == Verdict::Correct {
-            (Verdict::Correct, "equal in radians")
-        } else {
-            bare
-        }
-    }
-
-    /// A numeral with its base; without the mark it has the base asked for, else ten.
-    fn based(&self, a: &Node, b: &Node) -> Decision {
-        if let (Node::Based(x, p), Node::Based(y, q)) = (a, b)
-            && p == q
-            && x.trim_start_matches('0') == y.trim_start_matches('0')
-        {
-            return (Verdict::Correct, "the same numeral");
-        }
-        if self.hints.base
-            && let (Node::Based(x, base), Node::Num(y)) | (Node::Num(y), Node::Based(x, base)) =
-                (a, b)
-        {
-            let same = *base == 10 || x.trim_start_matches('0') == y.to_string();
-            return if same {
-                (Verdict::Correct, "the same numeral in the base asked for")
-            } else {
-                (Verdict::Wrong, "different numerals in the base asked for")
-            };
-        }
-        if a.is_scalar() && b.is_scalar() {
-            scalar::compare(a, b, self.budget)
-        } else {
-            (Verdict::Wrong, "different kinds of object")
-        }
-    }
-
-    fn units(&self, (x, u): (&Node, &str), (y, v): (&Node, &str), depth: usize) -> Decision {
-        match units::relate(u, v) {
-            units::Relation::Same => self.nodes(x, y, depth),
-            units::Relation::Factor(factor) => {
-                let scaled = Node::Mul(vec![Node::Num(factor), x.clone()]);
-                if x.is_scalar() && y.is_scalar() {
-                    scalar::compare(&scaled, y, self.budget)
-                } else {
-                    (Verdict::Undecided, "objects in different units")
-                }
-            }
-            units::Relation::Foreign => (Verdict::Wrong, "different units"),
-        }
-    }
-
-    fn regions(&self, a: &Node, b: &Node) -> Option<Decision> {
+    pub(super) fn regions(&self, a: &Node, b: &Node) -> Option<Decision> {
         let open = |node: &Node| {
             matches!(
                 node,
@@ -392,169 +318,6 @@ impl Comparison<'_> {
         }
         Some(ra.compare(&rb, self.budget))
     }
-
-    fn ratios(&self, x: &[Node], y: &[Node]) -> Decision {
-        if x.len() != y.len() {
-            return (Verdict::Wrong, "ratios of different length");
-        }
-        let same = |a: &Node, b: &Node| scalar::compare(a, b, self.budget).0;
-        let parts = x
-            .iter()
-            .zip(y)
-            .fold(Verdict::Correct, |all, (a, b)| all.and(same(a, b)));
-        if parts == Verdict::Correct {
-            return (parts, "the same parts");
-        }
-        let zero = |parts: &[Node]| parts.iter().skip(1).any(|part| *part == Node::int(0));
-        if zero(x) || zero(y) {
-            return (Verdict::Wrong, "different times or ratios");
-        }
-        let cross = x
-            .iter()
-            .zip(y)
-            .skip(1)
-            .fold(Verdict::Correct, |all, (a, b)| {
-                let left = Node::Mul(vec![a.clone(), y[0].clone()]);
-                let right = Node::Mul(vec![b.clone(), x[0].clone()]);
-                all.and(same(&left, &right))
-            });
-        match cross {
-            // 3:15 and 1:5 are one ratio, and two times of day.
-            Verdict::Correct if x.len() == 2 && !self.hints.ratio && (is_time(x) || is_time(y)) => {
-                (
-                    Verdict::Undecided,
-                    "equal as ratios, different as times of day",
-                )
-            }
-            Verdict::Correct => (Verdict::Correct, "the same ratio"),
-            other => (other, "different ratios"),
-        }
-    }
-
-    fn matrices(&self, x: &[Vec<Node>], y: &[Vec<Node>], depth: usize) -> Decision {
-        if x.len() != y.len() || x.iter().zip(y).any(|(a, b)| a.len() != b.len()) {
-            return (Verdict::Wrong, "matrices of different shape");
-        }
-        let (x, y): (Vec<_>, Vec<_>) = (
-            x.iter().flatten().cloned().collect(),
-            y.iter().flatten().cloned().collect(),
-        );
-        self.ordered(&x, &y, depth)
-    }
-
-    /// A row or column against a tuple, or a matrix against a list of its rows.
-    fn matrix_and_group(&self, x: &[Vec<Node>], y: &[Node], depth: usize) -> Decision {
-        if x.len() == 1 || x.iter().all(|row| row.len() == 1) {
-            let flat: Vec<Node> = x.iter().flatten().cloned().collect();
-            if flat.len() == y.len() {
-                return self.ordered(&flat, y, depth);
-            }
-        }
-        let rows: Option<Vec<Vec<Node>>> = y
-            .iter()
-            .map(|row| match row {
-                Node::Group(_, parts, _) => Some(parts.clone()),
-                _ => None,
-            })
-            .collect();
-        match rows {
-            Some(rows) => self.matrices(x, &rows, depth),
-            None => (Verdict::Wrong, "a matrix against another shape"),
-        }
-    }
-
-    fn groups(
-        &self,
-        (o1, x, c1): (Bracket, &[Node], Bracket),
-        (o2, y, c2): (Bracket, &[Node], Bracket),
-        depth: usize,
-    ) -> Decision {
-        // Two parts in brackets may be an interval: then the ends belong to it or not.
-        let belongs = |edge: Bracket| edge == Bracket::Square;
-        let angle = [o1, c1, o2, c2].contains(&Bracket::Angle);
-        if x.len() == 2 && y.len() == 2 && !angle {
-            let infinite = |node: &Node| {
-                *node == Node::Infinity
-                    || matches!(node, Node::Neg(inner) if **inner == Node::Infinity)
-            };
-            let low = belongs(o1) == belongs(o2) || infinite(&x[0]);
-            let high = belongs(c1) == belongs(c2) || infinite(&x[1]);
-            if !(low && high) {
-                return (Verdict::Wrong, "an end belongs to one interval only");
-            }
-        }
-        self.ordered(x, y, depth)
-    }
-
-    fn ordered(&self, x: &[Node], y: &[Node], depth: usize) -> Decision {
-        if x.len() != y.len() {
-            return (Verdict::Wrong, "different numbers of parts");
-        }
-        let mut all = Verdict::Correct;
-        for (a, b) in x.iter().zip(y) {
-            let (verdict, _) = self.nodes(a, b, depth);
-            if verdict == Verdict::Wrong {
-                return (Verdict::Wrong, "a part differs");
-            }
-            all = all.and(verdict);
-        }
-        (
-            all,
-            if all == Verdict::Correct {
-                "all parts equal"
-            } else {
-                "a part could not be compared"
-            },
-        )
-    }
-
-    /// Each part of one has an equal in the other, and the other way round.
-    fn unordered(&self, x: &[Node], y: &[Node], depth: usize) -> Decision {
-        if x.len().max(y.len()) > MAX_PARTS {
-            return (Verdict::Undecided, "too many parts to compare");
-        }
-        let mut all = Verdict::Correct;
-        for (these, those) in [(x, y), (y, x)] {
-            for a in these {
-                let mut best = Verdict::Wrong;
-                for b in those {
-                    match self.nodes(a, b, depth).0 {
-                        Verdict::Correct => {
-                            best = Verdict::Correct;
-                            break;
-                        }
-                        Verdict::Undecided => best = Verdict::Undecided,
-                        Verdict::Wrong => {}
-                    }
-                }
-                if best == Verdict::Wrong {
-                    return (Verdict::Wrong, "a value of one is none of the other");
-                }
-                all = all.and(best);
-            }
-        }
-        (
-            all,
-            if all == Verdict::Correct {
-                "the same values"
-            } else {
-                "a value could not be compared"
-            },
-        )
-    }
-}
-
-/// Two digits below 60 after the colon, as on a clock.
-fn is_time(parts: &[Node]) -> bool {
-    use num_traits::ToPrimitive;
-    let value = |node: &Node| match node {
-        Node::Num(value) if value.is_integer() => value.to_i64(),
-        _ => None,
-    };
-    matches!(
-        (value(&parts[0]), value(&parts[1])),
-        (Some(0..=24), Some(0 | 10..=59))
-    )
 }
 
 fn has_inequality(node: &Node) -> bool {
@@ -569,80 +332,4 @@ fn has_words(node: &Node) -> bool {
     let mut found = false;
     node.walk(&mut |node| found |= matches!(node, Node::Text(_)));
     found
-}
-
-fn contains_plus_minus(node: &Node) -> bool {
-    let mut found = false;
-    node.walk(&mut |node| found |= matches!(node, Node::PlusMinus(..)));
-    found
-}
-
-/// The values of assignments, the other parts as they are.
-fn values_of(parts: &[Node]) -> Vec<Node> {
-    parts
-        .iter()
-        .map(|part| {
-            relation::assignment(part)
-                .map_or(part, |(_, value)| value)
-                .clone()
-        })
-        .collect()
-}
-
-/// The single values of a list, set or `±`; `None` if they are too many.
-fn expand(node: &Node) -> Option<Vec<Node>> {
-    let mut values = Vec::new();
-    let parts = match node {
-        Node::List(parts) | Node::And(parts) | Node::Set(parts) => parts.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    for part in parts {
-        match part {
-            Node::List(inner) | Node::And(inner) if !std::ptr::eq(part, node) => {
-                values.extend(inner.iter().cloned());
-            }
-            _ if contains_plus_minus(part) => {
-                values.push(signed(part, true));
-                values.push(signed(part, false));
-            }
-            other => values.push(other.clone()),
-        }
-        if values.len() > MAX_PARTS {
-            return None;
-        }
-    }
-    Some(values)
-}
-
-/// The tree with every `±` as plus, or every one as minus.
-fn signed(node: &Node, plus: bool) -> Node {
-    let map = |parts: &[Node]| {
-        parts
-            .iter()
-            .map(|part| signed(part, plus))
-            .collect::<Vec<_>>()
-    };
-    let boxed = |part: &Node| Box::new(signed(part, plus));
-    match node {
-        Node::PlusMinus(a, b) => {
-            let (a, b) = (signed(a, plus), signed(b, plus));
-            if plus {
-                Node::Add(vec![a, b])
-            } else {
-                a.sub(b)
-            }
-        }
-        Node::Add(parts) => Node::Add(map(parts)),
-        Node::Mul(parts) => Node::Mul(map(parts)),
-        Node::Neg(a) => Node::Neg(boxed(a)),
-        Node::Div(a, b) => Node::Div(boxed(a), boxed(b)),
-        Node::Pow(a, b) => Node::Pow(boxed(a), boxed(b)),
-        Node::Call(function, parts) => Node::Call(function.clone(), map(parts)),
-        Node::Percent(a) => Node::Percent(boxed(a)),
-        Node::Degree(a) => Node::Degree(boxed(a)),
-        Node::Unit(a, unit) => Node::Unit(boxed(a), unit.clone()),
-        Node::Relation(parts, ops) => Node::Relation(map(parts), ops.clone()),
-        Node::Group(open, parts, close) => Node::Group(*open, map(parts), *close),
-        other => other.clone(),
-    }
 }

@@ -1,22 +1,32 @@
 //! Mathematical answers: reading them and deciding whether two of them are equal.
 //!
-//! `lex` → `parse` give a [`node::Node`]; `compare` decides structure (sets, intervals, equations);
-//! `scalar` decides two expressions in three steps: `poly` (canonical form, exact), `residue`
+//! `lex` (with `command`, `letters`, `literal`) → `parse` (with `product`, `primary`, `functions`) give a
+//! [`node::Node`]. `compare` decides structure: `parts` for tuples, sets and matrices, `region` for sets of
+//! reals, `relation` for equations, `quantity` for percent, degrees and units. `scalar` decides two
+//! expressions in three steps: the canonical form of `poly`, `roots` and `form` (exact), `residue`
 //! (modulo primes, where the exact form would grow too large) and `numeric` (floating point with an error
 //! bound, at fixed points).
 
+mod command;
 pub(crate) mod compare;
+mod form;
+mod functions;
+mod letters;
 pub(crate) mod lex;
 mod literal;
 pub(crate) mod node;
 mod normalise;
 mod numeric;
 mod parse;
+mod parts;
 mod poly;
 mod primary;
+mod product;
+mod quantity;
 mod region;
 mod relation;
 mod residue;
+mod roots;
 mod scalar;
 mod units;
 mod words;

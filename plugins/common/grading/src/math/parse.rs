@@ -90,7 +90,7 @@ impl Parser {
         self.deeper(Self::list_here)
     }
 
-    fn list_here(&mut self) -> Parsed {
+    pub(super) fn list_here(&mut self) -> Parsed {
         let mut parts = vec![self.relation()?];
         let (mut and, mut or, mut commas) = (false, false, false);
         // Where the semicolon separates and the comma too, the semicolon is the outer one.
@@ -136,7 +136,7 @@ impl Parser {
     }
 
     /// `a = b`, `a < x ≤ b`, `x ∈ A`, `a : b`.
-    fn relation(&mut self) -> Parsed {
+    pub(super) fn relation(&mut self) -> Parsed {
         let first = match self.definition_head() {
             Some(head) => head,
             None => self.set_operation()?,
@@ -166,7 +166,7 @@ impl Parser {
     }
 
     /// `a : b : c` after its first part.
-    fn ratio(&mut self, first: Node) -> Parsed {
+    pub(super) fn ratio(&mut self, first: Node) -> Parsed {
         if !self.is_op(':') || self.bars > 0 {
             return Ok(first);
         }
@@ -177,14 +177,14 @@ impl Parser {
         Ok(Node::Ratio(parts))
     }
 
-    fn relation_op_ahead(&mut self) -> bool {
+    pub(super) fn relation_op_ahead(&mut self) -> bool {
         let before = self.at;
         let found = self.relation_op().is_some();
         self.at = before;
         found
     }
 
-    fn relation_op(&mut self) -> Option<RelOp> {
+    pub(super) fn relation_op(&mut self) -> Option<RelOp> {
         let Some(Tok::Op(op)) = self.peek() else {
             // \not= and \not\in
             if self.peek() == Some(&Tok::Cmd("not".to_owned()))
@@ -211,7 +211,7 @@ impl Parser {
     }
 
     /// `f(x, y) =` at the start of an equation defines a function, whatever its letter.
-    fn definition_head(&mut self) -> Option<Node> {
+    pub(super) fn definition_head(&mut self) -> Option<Node> {
         let Some(Tok::Ident(name)) = self.peek() else {
             return None;
         };
@@ -241,7 +241,7 @@ impl Parser {
     }
 
     /// `A ∪ B`, `A ∩ B`, `A ∖ B`, from left to right.
-    fn set_operation(&mut self) -> Parsed {
+    pub(super) fn set_operation(&mut self) -> Parsed {
         let mut left = self.additive()?;
         loop {
             if self.take_op('∪') {
@@ -305,7 +305,7 @@ impl Parser {
         })
     }
 
-    fn signed_term(&mut self) -> Parsed {
+    pub(super) fn signed_term(&mut self) -> Parsed {
         let mut negative = false;
         while let Some(Tok::Op(sign @ ('+' | '-'))) = self.peek() {
             negative ^= *sign == '-';
@@ -316,7 +316,7 @@ impl Parser {
     }
 
     /// Words after a value, with their exponents: `cm^2`, `dollars per hour`.
-    fn unit(&mut self) -> Option<String> {
+    pub(super) fn unit(&mut self) -> Option<String> {
         let mut unit = String::new();
         while let Some(Tok::Word(word)) = self.peek() {
             if units::opens_clause(&word.to_lowercase()) {
@@ -348,127 +348,6 @@ impl Parser {
             }
         }
         (!unit.is_empty()).then_some(unit)
-    }
-
-    /// Products and quotients from left to right, juxtaposition included: `a/bc` is `(a/b)·c`.
-    fn term(&mut self) -> Parsed {
-        let mut above = vec![self.power()?];
-        let mut below = Vec::new();
-        loop {
-            if self.take_op('*') {
-                above.push(self.signed_power()?);
-            } else if self.take_op('/') {
-                below.push(self.signed_power()?);
-            } else if self.starts_factor() {
-                above.push(self.power()?);
-            } else {
-                break;
-            }
-        }
-        let numerator = if above.len() == 1 {
-            above.remove(0)
-        } else {
-            Node::Mul(above)
-        };
-        Ok(match below.len() {
-            0 => numerator,
-            1 => numerator.div(below.remove(0)),
-            _ => numerator.div(Node::Mul(below)),
-        })
-    }
-
-    /// Whether a factor may follow without an operator.
-    pub(super) fn starts_factor(&self) -> bool {
-        let after_number = self.at > 0 && matches!(self.tokens[self.at - 1].tok, Tok::Num(_));
-        match self.peek() {
-            Some(Tok::Num(_) | Tok::Vulgar(..)) => !after_number,
-            Some(Tok::Ident(_)) => true,
-            Some(Tok::Cmd(name)) => !name.starts_with("end:") && name != "not",
-            Some(Tok::Op('(' | '⌊' | '⌈' | '{')) => true,
-            Some(Tok::Op('[')) => !self.reversed,
-            Some(Tok::Op('|')) => self.bars == 0,
-            _ => false,
-        }
-    }
-
-    fn signed_power(&mut self) -> Parsed {
-        let mut negative = false;
-        while let Some(Tok::Op(sign @ ('+' | '-'))) = self.peek() {
-            negative ^= *sign == '-';
-            self.at += 1;
-        }
-        let power = self.power()?;
-        Ok(if negative { power.neg() } else { power })
-    }
-
-    /// A primary with its exponent and postfix marks; exponents associate to the right.
-    pub(super) fn power(&mut self) -> Parsed {
-        self.deeper(Self::power_here)
-    }
-
-    fn power_here(&mut self) -> Parsed {
-        let mut base = self.primary()?;
-        for _ in 0..6 {
-            if self.degree_mark() {
-                base = Node::Degree(Box::new(base));
-                if let Some(Tok::Ident(scale)) = self.peek()
-                    && matches!(scale.as_str(), "C" | "F" | "K")
-                {
-                    self.at += 1;
-                }
-            } else if self.take_op('^') {
-                let exponent = self.exponent()?;
-                base = base.pow(exponent);
-            } else if self.take_op('!') {
-                base = Node::Factorial(Box::new(base));
-            } else if self.take_op('%') {
-                base = Node::Percent(Box::new(base));
-            } else {
-                return Ok(base);
-            }
-        }
-        Err(Unreadable::Syntax)
-    }
-
-    /// `°`, `^°` or `^{°}`.
-    fn degree_mark(&mut self) -> bool {
-        let degree = Tok::Op('°');
-        if self.take_op('°') {
-            return true;
-        }
-        if self.is_op('^') && self.peek_at(1) == Some(&degree) {
-            self.at += 2;
-            return true;
-        }
-        let braced = self.is_op('^')
-            && self.peek_at(1) == Some(&Tok::Op('{'))
-            && self.peek_at(2) == Some(&degree)
-            && self.peek_at(3) == Some(&Tok::Op('}'));
-        self.at += if braced { 4 } else { 0 };
-        braced
-    }
-
-    fn exponent(&mut self) -> Parsed {
-        if self.take_op('{') {
-            let inner = self.list()?;
-            self.expect('}')?;
-            return Ok(inner);
-        }
-        self.signed_power_tight()
-    }
-
-    /// `^-1`, `^x^2`: a sign, one primary and exponents of its own.
-    fn signed_power_tight(&mut self) -> Parsed {
-        let negative = self.take_op('-');
-        let base = self.deeper(|p| {
-            let base = p.primary()?;
-            if p.take_op('^') {
-                Ok(base.pow(p.exponent()?))
-            } else {
-                Ok(base)
-            }
-        })?;
-        Ok(if negative { base.neg() } else { base })
     }
 }
 

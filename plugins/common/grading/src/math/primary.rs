@@ -25,7 +25,7 @@ impl Parser {
     }
 
     /// A number, alone or as the whole part of a mixed fraction or with a base.
-    fn number(&mut self, literal: Literal) -> Parsed {
+    pub(super) fn number(&mut self, literal: Literal) -> Parsed {
         self.at += 1;
         let Some(digits) = literal.whole else {
             return Ok(literal.value);
@@ -45,7 +45,7 @@ impl Parser {
     }
 
     /// `_2`, `_{16}`, `_{two}` at the cursor: the base and the tokens it takes.
-    fn base(&self) -> Option<(u32, usize)> {
+    pub(super) fn base(&self) -> Option<(u32, usize)> {
         let braced = self.peek_at(1) == Some(&Tok::Op('{'));
         let taken = if braced { 4 } else { 2 };
         if braced && self.peek_at(3) != Some(&Tok::Op('}')) {
@@ -68,7 +68,7 @@ impl Parser {
     }
 
     /// A fraction below one after a whole number: `1/2` after a space, `½`, `\frac{1}{2}`.
-    fn proper_fraction(&self) -> Option<(num_rational::BigRational, usize)> {
+    pub(super) fn proper_fraction(&self) -> Option<(num_rational::BigRational, usize)> {
         let whole = |tok: Option<&Tok>| match tok {
             Some(Tok::Num(literal)) if literal.whole.is_some() => Some(literal.value.clone()),
             _ => None,
@@ -106,7 +106,7 @@ impl Parser {
     }
 
     /// A symbol with subscript and primes; `f(…)` for the usual names of functions.
-    fn symbol(&mut self, name: &str) -> Parsed {
+    pub(super) fn symbol(&mut self, name: &str) -> Parsed {
         self.at += 1;
         let mut full = name.to_owned();
         if self.is_op('_') {
@@ -141,7 +141,7 @@ impl Parser {
     }
 
     /// The text of a subscript; spaces and braces do not count.
-    fn subscript(&mut self) -> Result<String, Unreadable> {
+    pub(super) fn subscript(&mut self) -> Result<String, Unreadable> {
         let braced = self.take_op('{');
         let mut text = String::new();
         let mut depth = 0usize;
@@ -165,7 +165,7 @@ impl Parser {
         }
     }
 
-    fn words(&mut self) -> Parsed {
+    pub(super) fn words(&mut self) -> Parsed {
         let mut text = String::new();
         while let Some(Tok::Word(word)) = self.peek() {
             if !text.is_empty() {
@@ -177,7 +177,7 @@ impl Parser {
         Ok(Node::Text(text))
     }
 
-    fn bracketed(&mut self, op: char) -> Parsed {
+    pub(super) fn bracketed(&mut self, op: char) -> Parsed {
         self.at += 1;
         let outer_bars = self.bars;
         let result = match op {
@@ -222,7 +222,7 @@ impl Parser {
     }
 
     /// The inside of round, square or angle brackets: one value, or the parts of a tuple or interval.
-    fn group(&mut self, open: Bracket) -> Parsed {
+    pub(super) fn group(&mut self, open: Bracket) -> Parsed {
         let inner = self.list()?;
         let close = match self.peek() {
             Some(Tok::Op(')')) => Bracket::Round,
@@ -240,7 +240,7 @@ impl Parser {
     }
 
     /// Braces: a set with its elements or its condition; plain braces around one value only group.
-    fn set(&mut self, close: char) -> Parsed {
+    pub(super) fn set(&mut self, close: char) -> Parsed {
         if self.take_op(close) {
             return Ok(Node::NamedSet(NamedSet::Empty));
         }
@@ -260,7 +260,7 @@ impl Parser {
         })
     }
 
-    fn command(&mut self, name: &str) -> Parsed {
+    pub(super) fn command(&mut self, name: &str) -> Parsed {
         self.at += 1;
         if is_fraction(name) {
             let numerator = self.argument()?;
@@ -311,7 +311,7 @@ impl Parser {
     }
 
     /// An argument in TeX's manner: braces, or one symbol, or one digit.
-    fn argument(&mut self) -> Parsed {
+    pub(super) fn argument(&mut self) -> Parsed {
         if self.take_op('{') {
             let inner = self.list()?;
             self.expect('}')?;
@@ -339,121 +339,6 @@ impl Parser {
             }
         }
         self.deeper(Self::primary)
-    }
-
-    /// A function with its power, its base and its argument.
-    fn call(&mut self, function: Func, name: &str) -> Parsed {
-        let mut base = None;
-        let mut power = None;
-        for _ in 0..2 {
-            if self.is_op('_') && base.is_none() {
-                self.at += 1;
-                base = Some(self.argument()?);
-            } else if self.take_op('^') {
-                power = Some(self.argument()?);
-            }
-        }
-        let inverse = power == Some(Node::int(-1));
-        let argument = self.call_argument()?;
-        let mut arguments = match argument {
-            Node::List(parts) | Node::Group(Bracket::Round, parts, Bracket::Round) => parts,
-            one => vec![one],
-        };
-        let function = match (function, inverse) {
-            (Func::Sin, true) => Func::Asin,
-            (Func::Cos, true) => Func::Acos,
-            (Func::Tan, true) => Func::Atan,
-            (Func::Log, _) => {
-                let default = if name == "lg" || self.decimal_log {
-                    Node::int(10)
-                } else {
-                    Node::E
-                };
-                arguments.insert(0, base.take().unwrap_or(default));
-                Func::Log
-            }
-            (other, _) => other,
-        };
-        let unary = !matches!(
-            function,
-            Func::Max | Func::Min | Func::Gcd | Func::Lcm | Func::Named(_) | Func::Log
-        );
-        if base.is_some()
-            || (unary && arguments.len() != 1)
-            || (function == Func::Log && arguments.len() != 2)
-        {
-            return Err(Unreadable::Syntax);
-        }
-        let inverted = inverse && matches!(function, Func::Asin | Func::Acos | Func::Atan);
-        let call = Node::Call(function, arguments);
-        Ok(match power {
-            Some(power) if !inverted => call.pow(power),
-            _ => call,
-        })
-    }
-
-    /// `sin(2x)`, `sin 2x`, `\sin{x}`, `\ln|x|`: a bracket, or the factors up to the next function.
-    fn call_argument(&mut self) -> Parsed {
-        match self.peek() {
-            Some(Tok::Op('(' | '{' | '[' | '⦃')) => return self.deeper(Self::primary),
-            Some(Tok::Op('-')) => {
-                self.at += 1;
-                return Ok(self.power()?.neg());
-            }
-            _ => {}
-        }
-        let mut factors = vec![self.power()?];
-        while self.starts_factor() {
-            match self.peek() {
-                Some(Tok::Op(_)) => break,
-                Some(Tok::Cmd(name)) if words::function(name).is_some() => break,
-                _ => factors.push(self.power()?),
-            }
-        }
-        Ok(if factors.len() == 1 {
-            factors.remove(0)
-        } else {
-            Node::Mul(factors)
-        })
-    }
-
-    fn matrix(&mut self, environment: &str) -> Parsed {
-        let is_matrix = matches!(
-            environment,
-            "matrix" | "pmatrix" | "bmatrix" | "Bmatrix" | "smallmatrix" | "array" | "vmatrix"
-        );
-        if !is_matrix {
-            return Err(Unreadable::Syntax);
-        }
-        let end = Tok::Cmd(format!("end:{environment}"));
-        let (mut rows, mut row) = (Vec::new(), Vec::new());
-        loop {
-            if self.peek() == Some(&end) {
-                self.at += 1;
-                break;
-            }
-            if self.take_op('⏎') {
-                rows.push(std::mem::take(&mut row));
-            } else if !self.take_op('&') {
-                row.push(self.list()?);
-                if !matches!(self.peek(), Some(Tok::Op('&' | '⏎'))) && self.peek() != Some(&end) {
-                    return Err(Unreadable::Syntax);
-                }
-            }
-        }
-        if !row.is_empty() {
-            rows.push(row);
-        }
-        let width = rows.first().map_or(0, Vec::len);
-        if width == 0 || rows.iter().any(|row| row.len() != width) {
-            return Err(Unreadable::Syntax);
-        }
-        let matrix = Node::Matrix(rows);
-        Ok(if environment == "vmatrix" {
-            Node::Call(Func::Named("det".to_owned()), vec![matrix])
-        } else {
-            matrix
-        })
     }
 }
 

@@ -146,7 +146,8 @@ fn sample(a: &Node, b: &Node, budget: &Budget) -> Decision {
             continue;
         };
         // Read over the reals: points outside the domain of a side say nothing.
-        if !complex && !(x.is_real() && y.is_real()) {
+        let real = x.is_real() && y.is_real();
+        if !complex && !real {
             continue;
         }
         match close(x, y) {
