@@ -301,6 +301,8 @@ mod tests {
         );
         check("Since $a < b$, it grows. It grows by 100%.", "100%");
         check("The answer is $1$ and $2$.", "1$ and $2");
+        // Found by fuzzing: the clause was empty, and so was the answer.
+        check("we see that it holds. The answer is, since 5", ", since 5");
         check("Answer: no real solution", "no real solution");
     }
 }
