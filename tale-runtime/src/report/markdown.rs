@@ -5,17 +5,21 @@ use super::{figures::Figure, findings::Findings, savings, table, words};
 /// The report as GitHub's Markdown. The figures stand beside it under `figures/`.
 pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
     let summary = &findings.summary;
-    let mut parts = vec![format!("# {}", plain(&summary.name))];
+    let mut parts = vec![format!("# {}", words::plain(&summary.name))];
     parts.push(match savings(summary) {
-        Some(said) => said.lines().map(plain).collect::<Vec<_>>().join("\n\n"),
+        Some(said) => said
+            .lines()
+            .map(words::plain)
+            .collect::<Vec<_>>()
+            .join("\n\n"),
         None => "The run has no questions that both TALE-EP and vanilla CoT answered.".to_owned(),
     });
     let one = findings.groups.len() == 1;
     if let (true, Some(group)) = (one, findings.groups.first()) {
         parts.push(format!(
             "Model: {}. Data set: {}.",
-            plain(&group.llm),
-            plain(&group.dataset)
+            words::plain(&group.llm),
+            words::plain(&group.dataset)
         ));
     }
     if !summary.rows.is_empty() {
@@ -41,7 +45,7 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
         parts.push(
             notes
                 .iter()
-                .map(|n| format!("- {}", plain(n)))
+                .map(|n| format!("- {}", words::plain(n)))
                 .collect::<Vec<_>>()
                 .join("\n"),
         );
@@ -51,7 +55,11 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
             let of = if one {
                 String::new()
             } else {
-                format!(": {} on {}", plain(&group.llm), plain(&group.dataset))
+                format!(
+                    ": {} on {}",
+                    words::plain(&group.llm),
+                    words::plain(&group.dataset)
+                )
             };
             parts.push(format!("## {}{of}", figure.title));
             parts.push(format!("![{}](figures/{}.svg)", figure.title, figure.file));
@@ -70,18 +78,4 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
         summary.version
     ));
     parts.join("\n\n") + "\n"
-}
-
-/// Names come from a manifest and may hold anything; none of it is to become Markdown or HTML.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' => out.extend(['\\', c]),
-            '\n' | '\r' => out.push(' '),
-            _ => out.push(c),
-        }
-    }
-    out
 }

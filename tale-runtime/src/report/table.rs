@@ -289,13 +289,19 @@ fn comfy(columns: &[Column]) -> Table {
 /// GitHub's tables, with the side each column keeps to; comfy-table's Markdown knows no sides.
 fn pipes(columns: &[Column]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let escaped = |text: &str| text.replace('|', "\\|");
+    let escaped = |column: &Column, text: &str| {
+        if column.is_text {
+            words::plain(text)
+        } else {
+            text.to_owned()
+        }
+    };
     let mut out = line(columns.iter().map(|c| c.head.to_owned()).collect());
     let side = |c: &Column| if c.is_text { ":---" } else { "---:" }.to_owned();
     out.push_str(&line(columns.iter().map(side).collect()));
     for i in 0..columns.first().map_or(0, |c| c.cells.len()) {
         out.push_str(&line(
-            columns.iter().map(|c| escaped(&c.cells[i])).collect(),
+            columns.iter().map(|c| escaped(c, &c.cells[i])).collect(),
         ));
     }
     out

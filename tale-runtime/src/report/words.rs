@@ -20,7 +20,13 @@ pub(super) fn ratio(x: Option<f64>) -> String {
 /// An interval of a ratio: `31–44%`.
 pub(super) fn ratios(ci: Option<[f64; 2]>) -> String {
     ci.map_or_else(dash, |[low, high]| {
-        format!("{}–{}%", per_cent(low), per_cent(high))
+        let (from, to) = (per_cent(low), per_cent(high));
+        // Of a million questions the interval is narrower than one per cent.
+        if from == to && low < high {
+            percents(ci)
+        } else {
+            format!("{from}–{to}%")
+        }
     })
 }
 
@@ -136,6 +142,20 @@ pub(super) fn method(name: &str) -> String {
     }
 }
 
+/// `text` for Markdown. Names come from a manifest and may hold anything; none of it is to become Markdown or HTML.
+pub(super) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' => out.extend(['\\', c]),
+            '\n' | '\r' => out.push(' '),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
 fn dash() -> String {
     "–".to_owned()
 }
@@ -151,6 +171,9 @@ mod tests {
         assert_eq!(ratio(Some(0.374)), "37%");
         assert_eq!(ratio(Some(0.0212)), "2.1%");
         assert_eq!(ratio(Some(0.0)), "0%");
+        assert_eq!(ratios(Some([0.31, 0.444])), "31–44%");
+        assert_eq!(ratios(Some([0.5588, 0.5604])), "55.9–56.0%");
+        assert_eq!(plain("a|b <i>_x_"), "a\\|b &lt;i>\\_x\\_");
         assert_eq!(mean(Some(228.66)), "228.7");
         assert_eq!(mean(Some(12_345.6)), "12,346");
         assert_eq!(points(Some(-0.041_66)), "−4.2");

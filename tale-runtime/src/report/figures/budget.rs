@@ -52,8 +52,14 @@ pub(super) fn draw(shapes: &[Shape]) -> Option<(String, usize)> {
                     .map(|p| Circle::new(p, 8, colour.mix(opacity).filled())),
             )?;
         }
-        let style = anchored(&font(12.0, MUTED), HPos::Right, VPos::Center);
-        let named = EmptyElement::at((end, end)) + Text::new("as asked", (-26, 4), style);
+        // Beside the end of the line, on the side that has room.
+        let (side, shift) = if end < 0.5 * x_end {
+            (HPos::Left, 14)
+        } else {
+            (HPos::Right, -8)
+        };
+        let style = anchored(&font(12.0, MUTED), side, VPos::Center);
+        let named = EmptyElement::at((end, end)) + Text::new("as asked", (shift, 40), style);
         chart.draw_series([named])?;
         // One method needs no key: the caption says what is drawn.
         if methods.len() > 1 {
@@ -79,15 +85,20 @@ fn pairs(shape: &Shape) -> impl Iterator<Item = (f64, f64)> + '_ {
         .map(|&(b, t)| (f64::from(b), f64::from(t)))
 }
 
-/// The end of an axis: all values, unless a few far ones would press the rest into a corner.
+/// The end of an axis: all values, unless a few far ones would press the rest into a corner. Far is
+/// beyond Tukey's outer fence (Exploratory Data Analysis, 1977).
 fn limit(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    let (most, usual) = (quantile(&values, 1.0), quantile(&values, 0.95));
-    canvas::end(if most > 3.0 * usual {
-        usual * 1.2
-    } else {
-        most
-    })
+    let (low, high) = (quantile(&values, 0.25), quantile(&values, 0.75));
+    let fence = high + 3.0 * (high - low);
+    let usual = values
+        .iter()
+        .copied()
+        .take_while(|&v| v <= fence)
+        .last()
+        .unwrap_or(high);
+    let most = quantile(&values, 1.0);
+    canvas::end(if most > 2.0 * usual { usual } else { most })
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
+use super::super::words;
+
 /// Drawn at twice the size at which it is shown.
 const SCALE: u32 = 2;
-const WIDTH: u32 = 560;
-const HEIGHT: u32 = 360;
+const WIDTH: u32 = 440;
+const HEIGHT: u32 = 310;
 
 /// Text, axes and grid. The values are what the page's style sheet looks for; change both.
 pub(super) const INK: RGBColor = RGBColor(0x1B, 0x1F, 0x24);
@@ -126,16 +128,39 @@ where
     Ok(chart)
 }
 
-/// Whole tokens.
+/// Whole tokens, or questions: `−1,200`.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "what plotters asks of a formatter"
 )]
 pub(super) fn tokens(x: &f64) -> String {
-    format!("{x:.0}").replace('-', "−")
+    let size = words::mean(Some(x.abs().round()));
+    let size = size.trim_end_matches(".0");
+    if *x < 0.0 && size != "0" {
+        format!("−{size}")
+    } else {
+        size.to_owned()
+    }
 }
 
 /// The end of an axis that shows values up to `max` from 0: never of no length.
 pub(super) fn end(max: f64) -> f64 {
     if max > 0.0 { max * 1.06 } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_an_axis_are_whole() {
+        assert_eq!(
+            [0.0, 50.0, -0.2, -200.0].map(|x| tokens(&x)),
+            ["0", "50", "0", "−200"]
+        );
+        assert_eq!(
+            [1000.0, -1_000_000.0].map(|x| tokens(&x)),
+            ["1,000", "−1,000,000"]
+        );
+    }
 }

@@ -38,7 +38,7 @@ pub(super) fn draw(shapes: &[Shape]) -> Option<String> {
     };
     let label = "Distribution of output tokens, one row per method";
     // Three rows fill the usual figure.
-    let height = 72 + 96 * count.clamp(1, 40);
+    let height = 67 + 81 * count.clamp(1, 40);
     Some(canvas::svg(label, Some(height), |area| {
         let mut chart = axes(area, &x, &y)?;
         for (i, (shape, tokens)) in rows.iter().enumerate() {

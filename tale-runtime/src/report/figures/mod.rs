@@ -44,8 +44,8 @@ pub(super) fn of(group: &Group, rows: &[&MethodRow], prefix: &str) -> Vec<Figure
         figure(
             "distribution",
             "Tokens of each method",
-            "Output tokens of the answering call. A dot is a question; the box holds the middle \
-             half, the line the middle 90%, the bar is the median."
+            "Output tokens of the answering call. A dot is a question, or one of many; the box \
+             holds the middle half, the line the middle 90%, the bar is the median."
                 .to_owned(),
             distribution::draw(&group.shapes),
         ),

@@ -38,12 +38,16 @@ pub(super) fn draw(saved: &Saved) -> Option<String> {
         let mut chart = axes(area, &x, &y)?;
         let width = n / curve.len() as f64;
         // Single bars where they can be seen, an area where they cannot.
-        let gap = if curve.len() <= 80 { width * 0.12 } else { 0.0 };
+        // There bars overlap, or the page would shine through between them.
+        let gap = width * if curve.len() <= 80 { 0.12 } else { -0.4 };
         chart.draw_series(curve.iter().enumerate().map(|(i, &s)| {
             let from = i as f64 * width;
             let colour = if s < 0.0 { DEARER } else { SAVED };
             Rectangle::new(
-                [(from + gap, s), (from + width - gap, 0.0)],
+                [
+                    ((from + gap).max(0.0), s),
+                    ((from + width - gap).min(n), 0.0),
+                ],
                 colour.filled(),
             )
         }))?;

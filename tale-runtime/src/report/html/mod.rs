@@ -16,6 +16,7 @@ use super::{
     files,
     findings::{Findings, Group},
     savings,
+    stats::real,
     summary::{BASELINE, MethodRow, Paired},
     table, words,
 };
@@ -278,10 +279,17 @@ fn tiles(findings: &Findings) -> Vec<Tile> {
             ),
         ));
     }
-    tiles.push(tile(
-        format!("{} of {}", words::count(p.a_cost_more), words::count(p.n)),
-        "questions on which TALE-EP cost more than vanilla CoT".to_owned(),
-    ));
+    let (more, all) = (words::count(p.a_cost_more), words::count(p.n));
+    tiles.push(if p.n < 1_000 {
+        let what = "questions on which TALE-EP cost more than vanilla CoT";
+        tile(format!("{more} of {all}"), what.to_owned())
+    } else {
+        let share = words::percent(Some(real(p.a_cost_more) / real(p.n)));
+        tile(
+            share,
+            format!("of {all} questions cost more under TALE-EP than under vanilla CoT"),
+        )
+    });
     tiles
 }
 
