@@ -19,19 +19,19 @@ use tale_api::{
 /// Options of [`Echo`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct EchoOptions {
+pub(crate) struct EchoOptions {
     /// Milliseconds before each word.
-    pub delay_ms: u64,
+    pub(crate) delay_ms: u64,
 }
 
 /// A model that says the last message back, word by word; a word is a token.
-pub struct Echo {
+pub(crate) struct Echo {
     delay: Duration,
 }
 
 impl Echo {
     /// Creates the model.
-    pub async fn create(options: EchoOptions, _env: CreateEnv) -> Result<Self> {
+    pub(crate) async fn create(options: EchoOptions, _env: CreateEnv) -> Result<Self> {
         Ok(Self {
             delay: Duration::from_millis(options.delay_ms),
         })
@@ -67,17 +67,21 @@ impl Llm for Echo {
         let Some(last) = request.messages.last() else {
             return Err(Error::new(ErrorKind::InvalidInput, "no message to answer"));
         };
-        if request.sampling.temperature.is_some_and(|t| !(t >= 0.0)) {
+        if request
+            .sampling
+            .temperature
+            .is_some_and(|t| t.is_nan() || t < 0.0)
+        {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "`temperature` is below 0",
             ));
         }
-        let most = request.max_tokens.map_or(usize::MAX, |n| n as usize);
+        let most = request.max_tokens.map_or(u64::MAX, u64::from);
         let (mut text, mut tokens) = (String::new(), 0);
         let mut finish_reason = FinishReason::Stop;
         for word in words(&last.content) {
-            if tokens as usize == most {
+            if tokens == most {
                 finish_reason = FinishReason::Length;
                 break;
             }
@@ -122,14 +126,14 @@ impl Llm for Echo {
 /// No options.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NoOptions {}
+pub(crate) struct NoOptions {}
 
 /// An estimator that asks the model it is lent: the budget is the length of the answer.
-pub struct Asking;
+pub(crate) struct Asking;
 
 impl Asking {
     /// Creates the estimator.
-    pub async fn create(_options: NoOptions, _env: CreateEnv) -> Result<Self> {
+    pub(crate) async fn create(_options: NoOptions, _env: CreateEnv) -> Result<Self> {
         Ok(Self)
     }
 }
@@ -151,11 +155,11 @@ impl Estimator for Asking {
 }
 
 /// Algorithm 2 of the paper.
-pub struct Greedy;
+pub(crate) struct Greedy;
 
 impl Greedy {
     /// Creates the rule.
-    pub async fn create(_options: NoOptions, _env: CreateEnv) -> Result<Self> {
+    pub(crate) async fn create(_options: NoOptions, _env: CreateEnv) -> Result<Self> {
         Ok(Self)
     }
 }
@@ -174,10 +178,10 @@ impl Feasibility for Greedy {
 /// Options of [`Counting`].
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CountingOptions {
+pub(crate) struct CountingOptions {
     /// How many questions there are.
     #[serde(default = "ten")]
-    pub size: u64,
+    pub(crate) size: u64,
 }
 
 fn ten() -> u64 {
@@ -185,13 +189,13 @@ fn ten() -> u64 {
 }
 
 /// A data set that asks for the numbers from 0 on; the cursor is the next number.
-pub struct Counting {
+pub(crate) struct Counting {
     size: u64,
 }
 
 impl Counting {
     /// Creates the data set.
-    pub async fn create(options: CountingOptions, _env: CreateEnv) -> Result<Self> {
+    pub(crate) async fn create(options: CountingOptions, _env: CreateEnv) -> Result<Self> {
         Ok(Self { size: options.size })
     }
 }
@@ -232,11 +236,11 @@ impl Dataset for Counting {
 
 /// A trainer that takes a step per pair and writes the number of steps done as its adapter; it goes
 /// on from there.
-pub struct Stepping;
+pub(crate) struct Stepping;
 
 impl Stepping {
     /// Creates the trainer.
-    pub async fn create(_options: NoOptions, _env: CreateEnv) -> Result<Self> {
+    pub(crate) async fn create(_options: NoOptions, _env: CreateEnv) -> Result<Self> {
         Ok(Self)
     }
 }

@@ -1,11 +1,25 @@
 //! A plugin for tests: healthy components, and others that misbehave in every way that the host has
 //! to survive.
+//!
+//! * [`healthy`]: one component of each kind that does what it should.
+//! * [`faulty`]: one component of each kind with the faults that a Rust plugin can have: panics,
+//!   waiting for ever, blocking, flooding.
+//! * [`raw`]: a model that answers over the C table itself and breaks the protocol there.
+//! * [`start`]: a start that fails in the way that a byte of the library says. Tests change that
+//!   byte, and the descriptor, in a copy of the file.
 
+#![expect(
+    clippy::unused_async,
+    reason = "creation is async for those that need it"
+)]
+
+mod faulty;
 mod healthy;
+mod raw;
+mod start;
 
-tale_api::export_plugin! {
-    name: "hostile",
-    components: [
+tale_api::__plugin_definition! {
+    loaded, "hostile", [
         llm "echo" => healthy::Echo::create, "Says the last message back, word by word",
             r#"{"type": "object", "additionalProperties": false,
                 "properties": {"delay_ms": {"type": "integer", "minimum": 0}}}"#;
@@ -18,5 +32,16 @@ tale_api::export_plugin! {
                 "properties": {"size": {"type": "integer", "minimum": 0, "default": 10}}}"#;
         trainer "stepping" => healthy::Stepping::create, "Takes a step per pair",
             r#"{"type": "object", "additionalProperties": false}"#;
+        llm "faulty" => faulty::Faulty::create, "Misbehaves as its mode says", faulty::SCHEMA;
+        estimator "faulty" => faulty::Faulty::create, "Misbehaves as its mode says", faulty::SCHEMA;
+        feasibility "faulty" => faulty::Faulty::create, "Misbehaves as its mode says", faulty::SCHEMA;
+        dataset "faulty" => faulty::Faulty::create, "Misbehaves as its mode says", faulty::SCHEMA;
+        trainer "faulty" => faulty::Faulty::create, "Misbehaves as its mode says", faulty::SCHEMA;
+        llm "raw" => raw::never_created, "Breaks the protocol as its mode says", faulty::SCHEMA;
     ]
 }
+
+/// What `export_plugin!` would export, but for the start.
+#[unsafe(no_mangle)]
+pub static tale_plugin: tale_api::abi::Descriptor<__LEN> =
+    tale_api::abi::Descriptor::new(__MANIFEST, start::start);

@@ -52,10 +52,10 @@ pub(super) fn load(
         path: path.to_owned(),
         source,
     })?;
+    let mut file = inspect::open(&path)?;
     if !policy.allow_writable_by_others {
         refuse_if_writable_by_others(&path)?;
     }
-    let mut file = inspect::open(&path)?;
     let before = Stamp::of(&path, &file)?;
     let read = inspect::read(&path, &mut file)?;
     let inspected = read.inspected;

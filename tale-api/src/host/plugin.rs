@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Deadlines, Inspected, LoadError, LoadPolicy, PeerCounts, inspect, load};
 use crate::{
-    abi::Descriptor,
+    abi::{Descriptor, ROOT},
     messages::{ComponentKind, CreateEnv, Error, ErrorKind, PluginManifest, Result},
     peer::{
         Connection, Create, Created, Method, RemoteDataset, RemoteEstimator, RemoteFeasibility,
@@ -103,7 +103,7 @@ impl Plugin {
         path: Option<PathBuf>,
         deadlines: Deadlines,
     ) -> Self {
-        let root = Target::watched(connection, crate::abi::ROOT);
+        let root = Target::watched(connection, ROOT);
         Self {
             inner: Arc::new(Inner {
                 manifest,
@@ -255,6 +255,12 @@ impl Plugin {
         let Created { object } = root
             .call(Method::Create, request, None, Some(deadlines.create))
             .await?;
+        if object == ROOT {
+            let fault = "a new component got the number of the root";
+            return Err(root
+                .connection
+                .protocol_error(Method::Create.as_str(), fault));
+        }
         Ok((Target::watched(root.connection, object), *deadlines))
     }
 

@@ -57,6 +57,10 @@ pub(crate) enum Side {
 
 /// How many things a side holds for its peer at the moment, and what it ignored so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    not(feature = "host"),
+    expect(unreachable_pub, reason = "public in `host`")
+)]
 pub struct PeerCounts {
     /// Objects the peer may call.
     #[serde(default)]

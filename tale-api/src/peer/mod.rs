@@ -14,8 +14,12 @@ mod serve;
 mod shards;
 mod wire;
 
+#[cfg(feature = "host")]
+pub(crate) use connection::LogSink;
+#[cfg(feature = "host")]
 pub use connection::PeerCounts;
-pub(crate) use connection::{Connection, LogSink, Side};
+pub(crate) use connection::{Connection, Side};
+#[cfg(feature = "host")]
 pub(crate) use outgoing::Target;
 pub(crate) use panic::caught;
 #[cfg(feature = "host")]

@@ -212,7 +212,8 @@ impl Target {
             return Ok(());
         };
         let pace = &pace[method as usize];
-        if pace.is_quick() {
+        // Creating is rare and may well load a model: never in place, however quick it was before.
+        if pace.is_quick() && method != Method::Create {
             let start = Instant::now();
             connection.send_call(object, call, method.as_str(), &request);
             pace.record(start.elapsed());

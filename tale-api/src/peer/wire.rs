@@ -8,6 +8,10 @@ use crate::messages::{ComponentKind, CreateEnv};
 /// The methods of version 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
+#[cfg_attr(
+    not(feature = "host"),
+    expect(dead_code, reason = "a plugin calls models only")
+)]
 pub(crate) enum Method {
     Create,
     Counts,

@@ -178,5 +178,8 @@ async fn options_outside_the_type_are_refused_by_name() {
     assert_eq!(error.operation.as_deref(), Some("create"));
     let error = plugin.llm("ecco", json!({}), &env()).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::NotFound);
-    assert_eq!(error.hint.as_deref(), Some("its llms are `echo`"));
+    assert_eq!(
+        error.hint.as_deref(),
+        Some("its llms are `echo`, `faulty`, `raw`")
+    );
 }

@@ -1,4 +1,13 @@
 //! Loads real libraries and calls them over the boundary.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test, also where it is a helper of one"
+)]
+
 mod built;
+mod files;
 mod healthy;
+mod hostile;
+mod nested;
+mod protocol;

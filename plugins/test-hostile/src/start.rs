@@ -1,0 +1,38 @@
+//! A start that can fail, and the table that [`raw`](crate::raw) answers through.
+
+use std::{ptr, thread, time::Duration};
+
+use tale_api::abi::{Bytes, RawPeer};
+
+use crate::raw::Table;
+
+/// The last byte says how the start goes. It is read anew each time, since tests change it in a copy
+/// of the file.
+static START: [u8; 16] = *b"HOSTILE-START: .";
+
+/// Starts as [`START`] says.
+///
+/// # Safety
+/// As the protocol has it: `host` lives as long as the process, `info` for this call.
+pub(crate) unsafe extern "C" fn start(host: *const RawPeer, info: Bytes) -> *const RawPeer {
+    let [.., mode] = &START;
+    // SAFETY: a reference to a byte of ours is valid to read from.
+    let mode = unsafe { ptr::read_volatile(mode) };
+    match mode {
+        b'n' => return ptr::null(),
+        b'h' => thread::sleep(Duration::from_secs(3600)),
+        _ => {}
+    }
+    // SAFETY: `host` and `info` are handed on as they came.
+    let sdk = unsafe { crate::__start(host, info) };
+    // SAFETY: both tables live as long as the process.
+    let table = unsafe { Table::new(host, sdk) };
+    let mut ours = table.functions();
+    match mode {
+        b's' => ours.struct_size = 8,
+        b'f' => ours.finish = None,
+        _ => {}
+    }
+    // Never freed: the host keeps the address.
+    Box::leak(Box::new(ours))
+}
