@@ -62,7 +62,9 @@ pub(super) fn manifest(source: &mut Source, problems: &mut Diagnostics) -> Optio
         let fixes: Option<Vec<Fix>> = fixes.into_iter().collect();
         let fixes = fixes?;
         left_out.extend(fixes.iter().filter_map(Fix::leaves_out));
-        fixes.into_iter().for_each(|fix| fix.apply(source));
+        for fix in fixes {
+            fix.apply(source);
+        }
     }
     None
 }
@@ -230,7 +232,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// `in `[llm]``, for the table at an instance path.
+    /// "in `[llm]`", for the table at an instance path.
     fn within(&self, path: &str) -> String {
         let segments = segments(&self.pointer(path));
         match words::table(&segments) {

@@ -188,7 +188,8 @@ pub(super) fn segments(pointer: &str) -> Vec<String> {
 /// The JSON pointer of a path.
 pub(super) fn pointer_of<S: AsRef<str>>(path: &[S]) -> String {
     let mut pointer = String::new();
-    path.iter()
-        .for_each(|segment| push(&mut pointer, segment.as_ref()));
+    for segment in path {
+        push(&mut pointer, segment.as_ref());
+    }
     pointer
 }

@@ -148,7 +148,7 @@ impl Subject<'_> {
         help
     }
 
-    /// The table of the manifest that has `key`: `in `[estimator]``.
+    /// The table of the manifest that has `key`, for instance "in `[estimator]`".
     fn home_of(&self, key: &str) -> Option<String> {
         let top = self.properties(self.schema)?;
         if top.contains_key(key) {
@@ -336,7 +336,7 @@ impl Subject<'_> {
                         fits = false;
                     }
                     Kind::Constant { expected_value } => {
-                        values.push(expected_value.as_ref().clone())
+                        values.push(expected_value.as_ref().clone());
                     }
                     Kind::Enum { options } => {
                         values.extend(options.as_array().cloned().unwrap_or_default());
@@ -375,7 +375,9 @@ impl Subject<'_> {
             let diagnostic = self.unknown_value(path, value, &values);
             out.push(Finding::of_value(path, Some(diagnostic)));
         } else if let Some(branch) = meant.into_iter().min_by_key(|branch| branch.len()) {
-            branch.iter().for_each(|e| self.explain(e, out));
+            for e in branch {
+                self.explain(e, out);
+            }
         }
     }
 
