@@ -57,6 +57,8 @@
 #![deny(missing_docs)]
 
 pub mod abi;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "export")]
 pub mod export;
 #[cfg(feature = "host")]

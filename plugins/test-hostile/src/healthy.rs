@@ -77,6 +77,12 @@ impl Llm for Echo {
                 "`temperature` is below 0",
             ));
         }
+        if request.grammar.is_some() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "an echo follows no grammar",
+            ));
+        }
         let most = request.max_tokens.map_or(u64::MAX, u64::from);
         let (mut text, mut tokens) = (String::new(), 0);
         let mut finish_reason = FinishReason::Stop;

@@ -6,8 +6,10 @@
 )]
 
 mod built;
+mod conformance;
 mod files;
 mod healthy;
 mod hostile;
 mod nested;
+mod other_language;
 mod protocol;

@@ -1,0 +1,149 @@
+//! The checks that every plugin should pass: one small check per rule.
+//!
+//! ```no_run
+//! # async fn example(plugin: &tale_api::host::Plugin) {
+//! use tale_api::{ComponentKind, conformance::{Sample, check}};
+//! let sample = Sample::new(serde_json::json!({"path": "fixtures/questions.jsonl"}));
+//! let report = check(plugin, ComponentKind::Dataset, "jsonl", &sample).await;
+//! assert!(report.is_passed(), "{report}");
+//! # }
+//! ```
+//! Rules are chosen by the kind of component and by what it declares it can do; those that do not
+//! apply are listed as skipped, with the reason. The checks make real calls: with a model that costs
+//! money they cost some (about 200 calls of a few tokens).
+
+mod common;
+mod dataset;
+mod estimator;
+mod feasibility;
+mod llm;
+mod report;
+mod trainer;
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+pub use report::{Check, Outcome, Report};
+
+use crate::{
+    host::Plugin,
+    messages::{ComponentKind, CreateEnv, TrainJob},
+};
+
+/// What a component is checked with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Sample {
+    /// Options that it can be created with.
+    pub options: serde_json::Value,
+    /// The rest of what it is created with.
+    pub env: CreateEnv,
+    /// A short training, for trainers. Its `output_dir` is emptied by nobody: give a fresh one.
+    pub training: Option<TrainJob>,
+    /// The most that one check may take. Default: 2 minutes.
+    pub patience: Duration,
+}
+
+impl Sample {
+    /// A sample with these options and every default.
+    #[must_use]
+    pub fn new(options: serde_json::Value) -> Self {
+        let patience = Duration::from_secs(120);
+        Self {
+            options,
+            env: CreateEnv::default(),
+            training: None,
+            patience,
+        }
+    }
+}
+
+/// The component under check.
+pub(crate) struct Subject<'a> {
+    plugin: &'a Plugin,
+    kind: ComponentKind,
+    name: &'a str,
+    sample: &'a Sample,
+}
+
+/// `Ok`: passed; a [`Fault`] otherwise.
+type Verdict = Result<(), Fault>;
+type Running<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
+
+/// Why a rule was not passed.
+enum Fault {
+    Failed(String),
+    Skipped(String),
+}
+
+/// An error of the component fails the rule, unless the rule expects it.
+impl From<crate::Error> for Fault {
+    fn from(error: crate::Error) -> Self {
+        Self::Failed(format!("{}: {error}", error.kind))
+    }
+}
+
+fn fail<T>(reason: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Failed(reason.into()))
+}
+
+fn skip<T>(reason: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Skipped(reason.into()))
+}
+
+/// One rule with its check.
+struct Rule {
+    id: &'static str,
+    sentence: &'static str,
+    run: for<'a> fn(&'a Subject<'a>) -> Running<'a>,
+}
+
+/// Writes a list of rules; each check is an `async fn(&Subject) -> Verdict`.
+macro_rules! rules {
+    ($($id:literal $sentence:literal => $check:ident;)*) => {
+        pub(super) const RULES: &[$crate::conformance::Rule] = &[$($crate::conformance::Rule {
+            id: $id,
+            sentence: $sentence,
+            run: |subject| Box::pin($check(subject)),
+        }),*];
+    };
+}
+use rules;
+
+/// Checks a component against every rule for its kind.
+pub async fn check(plugin: &Plugin, kind: ComponentKind, name: &str, sample: &Sample) -> Report {
+    let subject = Subject {
+        plugin,
+        kind,
+        name,
+        sample,
+    };
+    let of_kind = match kind {
+        ComponentKind::Llm => llm::RULES,
+        ComponentKind::Estimator => estimator::RULES,
+        ComponentKind::Feasibility => feasibility::RULES,
+        ComponentKind::Dataset => dataset::RULES,
+        ComponentKind::Trainer => trainer::RULES,
+    };
+    let mut checks = Vec::new();
+    for rule in common::RULES.iter().chain(of_kind) {
+        let outcome = match tokio::time::timeout(sample.patience, (rule.run)(&subject)).await {
+            Ok(Ok(())) => Outcome::Passed,
+            Ok(Err(Fault::Failed(reason))) => Outcome::Failed { reason },
+            Ok(Err(Fault::Skipped(reason))) => Outcome::Skipped { reason },
+            Err(_) => Outcome::Failed {
+                reason: format!("not done within {} s", sample.patience.as_secs_f64()),
+            },
+        };
+        checks.push(Check {
+            id: rule.id,
+            rule: rule.sentence,
+            outcome,
+        });
+    }
+    Report {
+        plugin: plugin.manifest().name.clone(),
+        kind,
+        component: name.to_owned(),
+        checks,
+    }
+}
