@@ -15,3 +15,10 @@ mod template;
 pub use llm::{LlamaCpp, Stats};
 pub use options::{KvType, Lora, Options, Switch};
 pub use template::ChatTemplate;
+
+tale_api::export_plugin! {
+    name: "llama-cpp",
+    components: [
+        llm "llama-cpp" => LlamaCpp::create, "GGUF models through llama.cpp", include_str!("options.schema.json");
+    ]
+}

@@ -88,6 +88,7 @@ impl LlamaCpp {
             flash_attention: options.flash_attention,
             kv_type: options.kv_type,
             prefix_cache: options.prefix_cache,
+            reproducible: options.reproducible,
         })
         .await?;
         let model = ready.model;
@@ -105,7 +106,7 @@ impl LlamaCpp {
             tokenizer: ready.header.tokenizer,
             prices: None,
             capabilities: Capabilities {
-                seed: false,
+                seed: ready.reproducible,
                 grammar: true,
                 batching: true,
                 count_tokens: true,

@@ -18,7 +18,7 @@ use llama_cpp_2::{
 use llama_cpp_sys_2 as sys;
 use tale_api::{Error, ErrorKind, Result};
 
-use super::Config;
+use super::{Config, rows::Shape};
 use crate::{
     logs, model,
     options::{KvType, Switch},
@@ -27,6 +27,7 @@ use crate::{
 /// A context whose sequences are the slots.
 pub(super) struct Cache<'model> {
     context: LlamaContext<'model>,
+    sequences: usize,
     /// Whether the end of a sequence can be removed; a recurrent state only goes forward.
     pub(super) can_trim: bool,
 }
@@ -40,6 +41,7 @@ impl<'model> Cache<'model> {
         model: &'model LlamaModel,
         adapter: Option<&mut (LlamaLoraAdapter, f32)>,
         config: &Config,
+        shape: Shape,
         length: u32,
     ) -> Result<Self> {
         let threads = i32::try_from(config.threads).unwrap_or(i32::MAX);
@@ -51,11 +53,15 @@ impl<'model> Cache<'model> {
             KvType::Q4_0 => KvCacheType::Q4_0,
         };
         let flash_attention = match config.flash_attention {
+            // Without it, attention is a product whose rounding depends on the other rows.
+            Switch::Auto if shape.is_reproducible() => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
             Switch::Auto => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
             Switch::On => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
             Switch::Off => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
         };
-        let total = length.checked_mul(config.slots).and_then(NonZeroU32::new).ok_or_else(|| {
+        let sequences = shape.sequences(config.slots);
+        let cells = length + shape.spare_cells();
+        let total = cells.checked_mul(sequences).and_then(NonZeroU32::new).ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidOptions,
                 format!("{} slots of {length} tokens are more than a context can hold", config.slots),
@@ -63,7 +69,7 @@ impl<'model> Cache<'model> {
         })?;
         let parameters = LlamaContextParams::default()
             .with_n_ctx(Some(total))
-            .with_n_seq_max(config.slots)
+            .with_n_seq_max(sequences)
             .with_n_batch(config.batch)
             .with_n_ubatch(config.batch)
             .with_n_threads(threads)
@@ -71,7 +77,7 @@ impl<'model> Cache<'model> {
             .with_type_k(kv_type)
             .with_type_v(kv_type)
             .with_flash_attention_policy(flash_attention)
-            .with_kv_unified(std::env::var_os("TALE_DEV_UNIFIED").is_some())
+            .with_kv_unified(false)
             .with_no_perf(true);
         let (context, errors) = logs::capture(|| model.new_context(model::backend()?, parameters).map_err(|e| {
             Error::new(
@@ -90,7 +96,12 @@ impl<'model> Cache<'model> {
                 Error::new(ErrorKind::InvalidData, "the LoRA adapter cannot be applied").caused_by(&e)
             })?;
         }
-        Ok(Self { context, can_trim: !model.is_recurrent() && !model.is_hybrid() })
+        Ok(Self { context, sequences: sequences as usize, can_trim: !model.is_recurrent() && !model.is_hybrid() })
+    }
+
+    /// Sequences there are: the slots, and some that only fill up steps.
+    pub(super) fn sequences(&self) -> usize {
+        self.sequences
     }
 
     /// Evaluates `batch`.

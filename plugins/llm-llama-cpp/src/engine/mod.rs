@@ -7,9 +7,12 @@
 
 mod cache;
 mod prefix;
+mod rows;
 mod sampler;
 mod slot;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::{
@@ -43,6 +46,7 @@ pub(crate) struct Config {
     pub(crate) flash_attention: Switch,
     pub(crate) kv_type: KvType,
     pub(crate) prefix_cache: bool,
+    pub(crate) reproducible: bool,
 }
 
 /// One request, ready to compute.
@@ -71,6 +75,8 @@ pub(crate) struct Outcome {
     pub(crate) queued: Duration,
     pub(crate) to_first_token: Duration,
     pub(crate) total: Duration,
+    #[cfg(test)]
+    pub(crate) fingerprint: u64,
 }
 
 /// Counts since the engine started.
@@ -91,6 +97,8 @@ pub(crate) struct Ready {
     pub(crate) header: Header,
     /// Tokens of one slot.
     pub(crate) context: u32,
+    /// Whether the same request with the same seed has the same answer, whatever else runs.
+    pub(crate) reproducible: bool,
 }
 
 /// The running engine.

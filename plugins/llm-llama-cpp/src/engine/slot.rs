@@ -48,29 +48,24 @@ pub(super) struct Task {
     queued: Duration,
     started: Instant,
     first_token: Option<Instant>,
+    /// Of the bits of all logits that were drawn from: tests compare computations by it.
+    #[cfg(test)]
+    fingerprint: std::hash::DefaultHasher,
 }
 
 impl Slot {
-    pub(super) fn view(&self) -> View<'_> {
+    /// `exact`: whether what was generated is as good for a prompt as what was a prompt.
+    pub(super) fn view(&self, exact: bool) -> View<'_> {
         let coming = match &self.task {
             Some(Task { phase: Phase::Prompt, prompt, .. }) => prompt.as_slice(),
             _ => &[],
         };
         View {
-            cached: &self.cached,
+            cached: if exact { &self.cached } else { &self.cached[..self.prompt_len.min(self.cached.len())] },
             coming,
             prompt_len: self.prompt_len,
             free: self.task.is_none(),
             last_used: self.last_used,
-        }
-    }
-
-    /// How many tokens it would put into a step if there were room for all.
-    pub(super) fn wanted(&self) -> usize {
-        match &self.task {
-            Some(Task { phase: Phase::Generating { .. }, .. }) => 1,
-            Some(Task { phase: Phase::Prompt, prompt, .. }) => prompt.len() - self.cached.len(),
-            _ => 0,
         }
     }
 
@@ -105,6 +100,8 @@ impl Task {
             queued: started.duration_since(job.submitted),
             started,
             first_token: None,
+            #[cfg(test)]
+            fingerprint: std::hash::DefaultHasher::new(),
             prompt: job.prompt,
         })
     }
@@ -122,6 +119,10 @@ impl Task {
         scratch: &mut Scratch,
         piece: &mut Vec<u8>,
     ) -> Result<Option<FinishReason>> {
+        #[cfg(test)]
+        for logit in logits {
+            std::hash::Hasher::write_u32(&mut self.fingerprint, logit.to_bits());
+        }
         let token = self.sampler.draw(logits, model, scratch)?;
         self.first_token.get_or_insert_with(Instant::now);
         if model.vocab().is_eog(token) {
@@ -169,6 +170,8 @@ impl Task {
             queued: self.queued,
             to_first_token: self.first_token.unwrap_or(now).duration_since(self.started),
             total: now.duration_since(self.started),
+            #[cfg(test)]
+            fingerprint: std::hash::Hasher::finish(&self.fingerprint),
         };
         let _ = self.reply.send(Ok(outcome));
     }

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use llama_cpp_2::{llama_batch::LlamaBatch, model::LlamaModel};
+use llama_cpp_2::model::LlamaModel;
 use tale_api::{Error, ErrorKind, FinishReason, Result};
 use tokio::sync::{
     mpsc::{self, error::TryRecvError},
@@ -18,8 +18,9 @@ use tokio::sync::{
 
 use super::{
     Config, Counters, Job, Ready,
-    cache::{Cache, sequence},
+    cache::Cache,
     prefix::{self, Start},
+    rows::{Rows, Shape},
     sampler::Scratch,
     slot::{Phase, Slot, Task},
 };
@@ -45,24 +46,27 @@ pub(super) fn run(
         Ok(loaded) => loaded,
         Err(error) => return drop(ready.send(Err(error))),
     };
+    let shape = Shape::of(config, &model);
     let started = context_length(config, &model)
-        .and_then(|length| Ok((length, Cache::new(&model, adapter.as_mut(), config, length)?)));
+        .and_then(|length| Ok((length, Cache::new(&model, adapter.as_mut(), config, shape, length)?)));
     let (context, cache) = match started {
         Ok(started) => started,
         Err(error) => return drop(ready.send(Err(error))),
     };
-    if ready.send(Ok(Ready { model: Arc::clone(&model), header, context })).is_err() {
+    let reproducible = shape.is_reproducible();
+    if ready.send(Ok(Ready { model: Arc::clone(&model), header, context, reproducible })).is_err() {
         return;
     }
     let mut worker = Worker {
+        rows: Rows::new(shape, cache.sequences(), config.batch as usize),
         cache,
+        shape,
         model: &model,
         slots: (0..config.slots).map(|_| Slot::default()).collect(),
         queue: VecDeque::new(),
         context: context as usize,
         room: config.batch as usize,
         reuse: config.prefix_cache,
-        batch: LlamaBatch::new(config.batch as usize, 1),
         scratch: Scratch::default(),
         piece: Vec::new(),
         step: 0,
@@ -86,30 +90,23 @@ fn context_length(config: &Config, model: &LlamaModel) -> Result<u32> {
 
 struct Worker<'a> {
     cache: Cache<'a>,
+    shape: Shape,
+    rows: Rows,
     model: &'a LlamaModel,
     slots: Vec<Slot>,
     /// Requests that wait for a slot, oldest first.
     queue: VecDeque<Job>,
     /// Tokens that one slot holds.
     context: usize,
-    /// Tokens that one step holds.
+    /// Prompt tokens that one step evaluates at most.
     room: usize,
     reuse: bool,
-    batch: LlamaBatch<'a>,
     scratch: Scratch,
     piece: Vec<u8>,
     step: u64,
     /// The step in which a gap between busy slots was first seen.
     gap_since: Option<u64>,
     counters: &'a Counters,
-}
-
-/// What a slot put into a step.
-struct Part {
-    slot: usize,
-    tokens: usize,
-    /// Where in the batch its last token is, if its logits were asked for.
-    output: Option<i32>,
 }
 
 impl Worker<'_> {
@@ -120,18 +117,8 @@ impl Worker<'_> {
             self.admit();
             self.resume_waiting();
             self.close_gap();
-            let parts = self.plan();
-            if parts.is_empty() {
-                continue;
-            }
-            let begun = Instant::now();
-            let decoded = self.cache.decode(&mut self.batch);
-            count(&self.counters.decoding_ns, begun);
-            match decoded {
-                Ok(()) => self.advance(&parts),
-                Err(error) => self.fail(&parts, &error),
-            }
-            self.counters.steps.fetch_add(1, Ordering::Relaxed);
+            self.generate();
+            self.evaluate_prompts(stop);
         }
     }
 
@@ -165,8 +152,9 @@ impl Worker<'_> {
 
     /// Gives free slots to the requests that wait longest.
     fn admit(&mut self) {
+        let exact = self.shape.generates_as_it_reads();
         while let Some(job) = self.queue.front() {
-            let views: Vec<_> = self.slots.iter().map(Slot::view).collect();
+            let views: Vec<_> = self.slots.iter().map(|s| s.view(exact)).collect();
             let Some(start) = prefix::choose(&views, &job.prompt, self.reuse) else { break };
             let job = self.queue.pop_front().expect("there is a front");
             if let Some(task) = Task::new(job, self.context, self.model) {
@@ -204,6 +192,7 @@ impl Worker<'_> {
 
     /// Starts requests whose beginning is evaluated by now, or never will be.
     fn resume_waiting(&mut self) {
+        let exact = self.shape.generates_as_it_reads();
         for index in 0..self.slots.len() {
             let Some(Task { phase: Phase::Waiting { source, until }, .. }) = self.slots[index].task else {
                 continue;
@@ -215,7 +204,7 @@ impl Worker<'_> {
             }
             let task = self.slots[index].task.take().expect("it was there above");
             let views: Vec<_> = (0..).zip(&self.slots).map(|(i, s)| {
-                let mut view = s.view();
+                let mut view = s.view(exact);
                 view.free = i == index;
                 view
             }).collect();
@@ -224,15 +213,17 @@ impl Worker<'_> {
         }
     }
 
-    /// Moves the last busy slot into a gap before it: a step that skips a slot is computed in two
-    /// parts, each nearly as slow as the whole. A gap that the next request fills is left alone.
+    /// Moves the last generating slot into a gap before it, if that makes a step cheaper. A gap that
+    /// the next request fills soon is left alone.
     fn close_gap(&mut self) {
         let busy = |s: &Slot| s.task.is_some();
         let first = self.slots.iter().position(busy);
         let last = self.slots.iter().rposition(busy);
         let (Some(first), Some(last)) = (first, last) else { return };
         let gap = (first..last).find(|&i| !busy(&self.slots[i]));
-        let (Some(gap), true) = (gap, self.slots[last].is_generating()) else {
+        let count = self.slots[first..=last].iter().filter(|s| busy(s)).count();
+        let worth = self.shape.gap_costs(last + 1 - first, count);
+        let (Some(gap), true, true) = (gap, worth, self.slots[last].is_generating()) else {
             self.gap_since = None;
             return;
         };
@@ -251,65 +242,83 @@ impl Worker<'_> {
         };
     }
 
-    /// Fills the batch, in the order of the slots.
-    fn plan(&mut self) -> Vec<Part> {
-        self.batch.clear();
-        // Every generating slot has its token; prompts share what is left.
-        let generating = self.slots.iter().filter(|s| s.is_generating()).count();
-        let mut room = self.room - generating;
-        let mut parts = Vec::new();
-        for (index, slot) in self.slots.iter().enumerate() {
-            let Some(task) = &slot.task else { continue };
-            let tokens = if slot.is_generating() { 1 } else { slot.wanted().min(room) };
-            if tokens == 0 {
-                continue;
-            }
-            let from = slot.cached.len();
-            let (new, last) = match task.phase {
-                Phase::Generating { ref next } => (std::slice::from_ref(next), true),
-                _ => (&task.prompt[from..from + tokens], from + tokens == task.prompt.len()),
-            };
-            if !slot.is_generating() {
-                room -= tokens;
-                self.counters.prompt_tokens.fetch_add(tokens as u64, Ordering::Relaxed);
-            }
-            for (i, &token) in new.iter().enumerate() {
-                let position = sequence(from + i);
-                let wants_logits = last && i + 1 == tokens;
-                self.batch
-                    .add(token, position, &[sequence(index)], wants_logits)
-                    .expect("the batch has room for what was planned");
-            }
-            parts.push(Part { slot: index, tokens, output: last.then(|| self.batch.n_tokens() - 1) });
+    /// One more token for every slot that generates.
+    fn generate(&mut self) {
+        let outputs = self.rows.fill_generating(&self.slots);
+        if outputs.is_empty() {
+            return;
         }
-        parts
+        if let Err(error) = self.decode() {
+            for (slot, _) in outputs {
+                self.fail(slot, &error);
+            }
+            return;
+        }
+        for (index, output) in outputs {
+            let slot = &mut self.slots[index];
+            if let Some(Task { phase: Phase::Generating { next }, .. }) = slot.task {
+                slot.cached.push(next);
+                slot.last_used = self.step;
+                self.draw(index, output);
+            }
+        }
     }
 
-    /// Takes the results of a step.
-    fn advance(&mut self, parts: &[Part]) {
-        let begun = Instant::now();
-        for part in parts {
-            let slot = &mut self.slots[part.slot];
-            let Some(task) = &mut slot.task else { continue };
-            slot.last_used = self.step;
-            match task.phase {
-                Phase::Generating { next } => slot.cached.push(next),
-                _ => {
-                    let from = slot.cached.len();
-                    slot.cached.extend_from_slice(&task.prompt[from..from + part.tokens]);
+    /// Pieces of the prompts that are to be evaluated, one prompt after the other, so that the
+    /// first is done as soon as it can be.
+    fn evaluate_prompts(&mut self, stop: &AtomicBool) {
+        let mut room = self.room;
+        for index in 0..self.slots.len() {
+            while room > 0 && !stop.load(Ordering::Relaxed) {
+                let slot = &self.slots[index];
+                let Some(task) = slot.task.as_ref().filter(|t| t.phase == Phase::Prompt && !t.is_abandoned())
+                else {
+                    break;
+                };
+                let from = slot.cached.len();
+                let piece = self.rows.fill_prompt(index, &task.prompt, from, room);
+                if let Err(error) = self.decode() {
+                    self.fail(index, &error);
+                    break;
+                }
+                room -= piece.tokens;
+                self.counters.prompt_tokens.fetch_add(piece.tokens as u64, Ordering::Relaxed);
+                let slot = &mut self.slots[index];
+                slot.last_used = self.step;
+                if let Some(task) = &slot.task {
+                    slot.cached.extend_from_slice(&task.prompt[from..from + piece.tokens]);
+                }
+                if let Some(output) = piece.output {
+                    self.draw(index, output);
                 }
             }
-            let Some(output) = part.output else { continue };
-            let logits = self.cache.logits(output);
-            let drawn = task.draw(logits, self.model, &mut self.scratch, &mut self.piece);
-            self.counters.generated_tokens.fetch_add(1, Ordering::Relaxed);
-            match drawn {
-                Ok(None) => {}
-                Ok(Some(reason)) => self.end(part.slot, Ok(reason)),
-                Err(error) => self.end(part.slot, Err(error)),
-            }
         }
+    }
+
+    /// Computes the rows that were filled in, and forgets those that only fill up.
+    fn decode(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        let decoded = self.cache.decode(self.rows.batch());
+        for (slot, length) in self.rows.fillers() {
+            self.cache.trim(slot, length + 1, length);
+        }
+        count(&self.counters.decoding_ns, begun);
+        self.counters.steps.fetch_add(1, Ordering::Relaxed);
+        decoded
+    }
+
+    fn draw(&mut self, index: usize, output: i32) {
+        let begun = Instant::now();
+        let Some(task) = &mut self.slots[index].task else { return };
+        let logits = self.cache.logits(output);
+        let drawn = task.draw(logits, self.model, &mut self.scratch, &mut self.piece);
+        self.counters.generated_tokens.fetch_add(1, Ordering::Relaxed);
         count(&self.counters.sampling_ns, begun);
+        match drawn {
+            Ok(None) => {}
+            Ok(Some(reason)) => self.end(index, Ok(reason)),
+            Err(error) => self.end(index, Err(error)),
+        }
     }
 
     fn end(&mut self, slot: usize, how: Result<FinishReason>) {
@@ -320,16 +329,12 @@ impl Worker<'_> {
         }
     }
 
-    /// Ends every request of a step that could not be computed; their slots start anew, because
-    /// nobody knows what was stored.
-    fn fail(&mut self, parts: &[Part], error: &Error) {
-        for part in parts {
-            self.end(part.slot, Err(error.clone()));
-            let slot = &mut self.slots[part.slot];
-            let had = slot.cached.len() + part.tokens;
-            self.cache.trim(part.slot, had, 0);
-            slot.cached.clear();
-        }
+    /// Ends a request that could not be computed. Its slot starts anew, because nobody knows what
+    /// was stored.
+    fn fail(&mut self, index: usize, error: &Error) {
+        self.end(index, Err(error.clone()));
+        self.cache.trim(index, usize::MAX, 0);
+        self.slots[index].cached.clear();
     }
 }
 

@@ -1,0 +1,204 @@
+//! What a step computes, row by row, so that a row's result does not depend on the others.
+//!
+//! ggml's kernels round differently by how many rows they are given. Weights that were repacked are
+//! multiplied with four rows at once, and the rest one by one; K-quants that were not have another
+//! kernel from eight rows on; a single row has a third. Attention has one way for fewer than 64 rows
+//! of a sequence, another for more, and one of its own for a single row of a single sequence. So the
+//! last bits of a sequence's logits, and with them now and then a token, depend on what stands
+//! beside it: with Q4_K_M weights the same prompt had logits in three versions.
+//!
+//! Hence in a reproducible engine every call has at least eight rows and a multiple of four, as many
+//! outputs, and no more than 60 rows of a sequence. Rows that are missing are filled with tokens
+//! whose keys and values are removed again. Each row is then computed by the same kernels whatever
+//! stands beside it, a prompt may be cut anywhere, and a prefix can be shared. With one slot there
+//! is never another row beside a generated token, so those stay single; only what was a prompt is
+//! then reused, because a generated token's keys came from other kernels.
+//!
+//! `tests.rs` compares the bits of all logits.
+
+use llama_cpp_2::{llama_batch::LlamaBatch, model::LlamaModel, token::LlamaToken};
+
+use super::{
+    Config,
+    cache::sequence,
+    slot::{Phase, Slot},
+};
+use crate::options::Switch;
+
+/// Rows that the kernels take together, and the fewest that all kernels compute in the same way.
+const GROUP: usize = 4;
+const FEWEST: usize = 8;
+
+/// `rows` filled up.
+fn filled(rows: usize) -> usize {
+    rows.next_multiple_of(GROUP).max(FEWEST)
+}
+
+/// Rows of one sequence in one call: the most that is a multiple of [`GROUP`] and below the 64 from
+/// which attention takes another way.
+const PIECE: usize = 60;
+
+/// Which rows a call may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Any: fastest with few sequences, results depend on what is computed together.
+    Free,
+    /// Whole groups, always.
+    Groups,
+    /// Whole groups for prompts, single rows for the only slot's generated tokens.
+    OneSlot,
+}
+
+impl Shape {
+    /// The shape that `config` asks for, as far as the model lets itself be computed so.
+    pub(super) fn of(config: &Config, model: &LlamaModel) -> Self {
+        let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+        // Rows of a mixture of experts are regrouped by expert inside; a recurrent state cannot
+        // forget the rows that only fill up; a GPU has kernels of its own.
+        let experts = model.meta_val_str(&format!("{architecture}.expert_count"));
+        let mixture = experts.is_ok_and(|n| n != "0");
+        let other = mixture || model.is_recurrent() || model.is_hybrid() || config.gpu_layers > 0;
+        if !config.reproducible || other || config.flash_attention == Switch::Off {
+            Self::Free
+        } else if config.slots == 1 {
+            Self::OneSlot
+        } else {
+            Self::Groups
+        }
+    }
+
+    pub(super) fn is_reproducible(self) -> bool {
+        self != Self::Free
+    }
+
+    /// Whether generated tokens have the keys and values that they would have as part of a prompt.
+    pub(super) fn generates_as_it_reads(self) -> bool {
+        self != Self::OneSlot
+    }
+
+    /// Sequences that the context needs for `slots`.
+    pub(super) fn sequences(self, slots: u32) -> u32 {
+        match self {
+            Self::Groups => slots.next_multiple_of(4).max(8),
+            Self::Free | Self::OneSlot => slots,
+        }
+    }
+
+    /// Cells of a sequence beyond its length, for rows that only fill up.
+    pub(super) fn spare_cells(self) -> u32 {
+        if self.is_reproducible() { 8 } else { 0 }
+    }
+
+    /// Whether `count` busy slots among `span` neighbours would be cheaper side by side. llama.cpp
+    /// splits a call at every sequence that is left out, and each part costs nearly the whole.
+    pub(super) fn gap_costs(self, span: usize, count: usize) -> bool {
+        match self {
+            Self::Groups => filled(span) > filled(count),
+            Self::Free | Self::OneSlot => span > count,
+        }
+    }
+}
+
+/// A piece of a prompt that was filled in.
+pub(super) struct Piece {
+    /// Tokens of the prompt.
+    pub(super) tokens: usize,
+    /// Where the logits after its last token are, if that is the prompt's end.
+    pub(super) output: Option<i32>,
+}
+
+/// The rows of the next call.
+pub(super) struct Rows {
+    shape: Shape,
+    sequences: usize,
+    batch: LlamaBatch<'static>,
+    /// Sequences that have rows which only fill up, with their true lengths.
+    fillers: Vec<(usize, usize)>,
+}
+
+impl Rows {
+    /// `batch` is the most rows of a prompt where the shape does not say less.
+    pub(super) fn new(shape: Shape, sequences: usize, batch: usize) -> Self {
+        let most = batch.max(PIECE).max(sequences);
+        Self { shape, sequences, batch: LlamaBatch::new(most, 1), fillers: Vec::new() }
+    }
+
+    pub(super) fn batch(&mut self) -> &mut LlamaBatch<'static> {
+        &mut self.batch
+    }
+
+    /// What has to be forgotten after the call: sequences and the lengths they keep.
+    pub(super) fn fillers(&mut self) -> Vec<(usize, usize)> {
+        std::mem::take(&mut self.fillers)
+    }
+
+    /// Fills in the next token of every generating slot; returns each with the place of its logits.
+    pub(super) fn fill_generating(&mut self, slots: &[Slot]) -> Vec<(usize, i32)> {
+        self.clear();
+        let mut generating = (0..slots.len()).filter(|&i| slots[i].is_generating());
+        let Some(first) = generating.next() else { return Vec::new() };
+        let last = generating.last().unwrap_or(first);
+        let range = if self.shape == Shape::Groups {
+            let rows = filled(last + 1 - first);
+            let start = first.min(self.sequences - rows);
+            start..start + rows
+        } else {
+            first..last + 1
+        };
+        let mut outputs = Vec::new();
+        for index in range {
+            let slot = slots.get(index);
+            let length = slot.map_or(0, |s| s.cached.len());
+            let next = slot.and_then(|s| s.task.as_ref()).and_then(|t| match t.phase {
+                Phase::Generating { next } => Some(next),
+                _ => None,
+            });
+            if let Some(token) = next {
+                outputs.push((index, self.add(index, token, length, true)));
+            } else if self.shape == Shape::Groups {
+                self.add(index, FILLER, length, true);
+                self.fillers.push((index, length));
+            }
+        }
+        outputs
+    }
+
+    /// Fills in tokens of `prompt` from `from` on, at most `room` of them and as many as one call
+    /// may have of a sequence.
+    pub(super) fn fill_prompt(&mut self, slot: usize, prompt: &[LlamaToken], from: usize, room: usize) -> Piece {
+        self.clear();
+        let most = if self.shape.is_reproducible() { PIECE } else { room };
+        let tokens = (prompt.len() - from).min(most).min(room);
+        let ends = from + tokens == prompt.len();
+        let rows = if self.shape.is_reproducible() { filled(tokens) } else { tokens };
+        // The outputs are rows of the last product, so there are eight of them, the last true one among them.
+        let outputs = if self.shape.is_reproducible() { rows - FEWEST } else { rows - 1 };
+        let mut output = None;
+        for row in 0..rows {
+            let token = prompt.get(from + row).copied().filter(|_| row < tokens).unwrap_or(FILLER);
+            let place = self.add(slot, token, from + row, ends && row >= outputs);
+            if ends && row + 1 == tokens {
+                output = Some(place);
+            }
+        }
+        if rows > tokens {
+            self.fillers.push((slot, from + tokens));
+        }
+        Piece { tokens, output }
+    }
+
+    fn clear(&mut self) {
+        self.batch.clear();
+        self.fillers.clear();
+    }
+
+    fn add(&mut self, slot: usize, token: LlamaToken, position: usize, output: bool) -> i32 {
+        self.batch
+            .add(token, sequence(position), &[sequence(slot)], output)
+            .expect("the batch holds the longest piece and a row of every sequence");
+        self.batch.n_tokens() - 1
+    }
+}
+
+/// Any token does where only a row is needed.
+const FILLER: LlamaToken = LlamaToken(0);
