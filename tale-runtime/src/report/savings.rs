@@ -44,21 +44,24 @@ fn cost(p: &Paired) -> Option<String> {
         words::ratio(p.all_output_tokens_ratio),
     );
     let b = words::method(&p.b);
-    let interval = words::ratios(p.output_tokens_ratio_ci95);
-    let clear = p
-        .output_tokens_ratio_ci95
-        .is_some_and(|[low, high]| high < 1.0 || low > 1.0);
-    let hedge = if clear || own == "100%" {
-        ""
-    } else {
-        ", which is no clear difference"
+    let interval = match p.output_tokens_ratio_ci95 {
+        None => " (too few questions for an interval)".to_owned(),
+        Some(ci @ [low, high]) => {
+            let is_unclear = low <= 1.0 && high >= 1.0 && own != "100%";
+            let hedge = if is_unclear {
+                ", which is no clear difference"
+            } else {
+                ""
+            };
+            format!(" (95% interval {}{hedge})", words::ratios(Some(ci)))
+        }
     };
     let of_answers = if own == "100%" {
-        format!("used as many output tokens as {b} (95% interval {interval})")
+        format!("used as many output tokens as {b}{interval}")
     } else if ratio < 1.0 {
-        format!("used {own} of {b}'s output tokens (95% interval {interval}{hedge})")
+        format!("used {own} of {b}'s output tokens{interval}")
     } else {
-        format!("cost more than {b}: {own} of its output tokens (95% interval {interval}{hedge})")
+        format!("cost more than {b}: {own} of its output tokens{interval}")
     };
     let with_estimates = match p.all_output_tokens_ratio {
         Some(total) if all != own => {

@@ -93,7 +93,7 @@ pub struct Paired {
     pub p_value: Option<f64>,
     /// Output tokens of `a` over those of `b`, sum over sum, answering calls only.
     pub output_tokens_ratio: Option<f64>,
-    /// 95% interval of it over the choice of questions.
+    /// 95% interval of it over the choice of questions; absent below five of them.
     pub output_tokens_ratio_ci95: Option<[f64; 2]>,
     /// The same ratio with the estimates' tokens.
     pub all_output_tokens_ratio: Option<f64>,
@@ -177,9 +177,9 @@ impl Paired {
             accuracy_delta: share(right_a).zip(share(right_b)).map(|(a, b)| neat(a - b)),
             p_value: (graded > 0).then(|| neat(mcnemar_exact(only_a, only_b))),
             output_tokens_ratio: of_answers.map(|r| neat(r.value)),
-            output_tokens_ratio_ci95: of_answers.map(|r| r.ci95.map(neat)),
+            output_tokens_ratio_ci95: of_answers.and_then(|r| r.ci95).map(|ci| ci.map(neat)),
             all_output_tokens_ratio: of_everything.map(|r| neat(r.value)),
-            all_output_tokens_ratio_ci95: of_everything.map(|r| r.ci95.map(neat)),
+            all_output_tokens_ratio_ci95: of_everything.and_then(|r| r.ci95).map(|ci| ci.map(neat)),
             graded,
             accuracy_a: share(right_a),
             accuracy_b: share(right_b),

@@ -128,12 +128,15 @@ where
     Ok(chart)
 }
 
-/// Whole tokens, or questions: `−1,200`.
+/// Whole tokens, or questions: `−1,200`. Nothing between them, where an axis is that short.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "what plotters asks of a formatter"
 )]
 pub(super) fn tokens(x: &f64) -> String {
+    if (x - x.round()).abs() > 1e-6 {
+        return String::new();
+    }
     let size = words::mean(Some(x.abs().round()));
     let size = size.trim_end_matches(".0");
     if *x < 0.0 && size != "0" {

@@ -262,12 +262,14 @@ fn tiles(findings: &Findings) -> Vec<Tile> {
         return Vec::new();
     }
     let tile = |value: String, what: String| Tile { value, what };
+    let interval = p
+        .all_output_tokens_ratio_ci95
+        .map_or_else(String::new, |ci| {
+            format!(" (95% interval {})", words::ratios(Some(ci)))
+        });
     let mut tiles = vec![tile(
         words::ratio(p.all_output_tokens_ratio),
-        format!(
-            "of vanilla CoT's output tokens, estimates included (95% interval {})",
-            words::ratios(p.all_output_tokens_ratio_ci95)
-        ),
+        format!("of vanilla CoT's output tokens, estimates included{interval}"),
     )];
     if p.graded > 0 {
         tiles.push(tile(
