@@ -4,6 +4,7 @@
 //! * [`healthy`]: one component of each kind that does what it should.
 //! * [`faulty`]: one component of each kind with the faults that a Rust plugin can have: panics,
 //!   waiting for ever, blocking, flooding.
+//! * [`instant`]: a model that costs nothing, for benchmarks.
 //! * [`raw`]: a model that answers over the C table itself and breaks the protocol there.
 //! * [`start`]: a start that fails in the way that a byte of the library says. Tests change that
 //!   byte, and the descriptor, in a copy of the file.
@@ -15,6 +16,7 @@
 
 mod faulty;
 mod healthy;
+mod instant;
 mod raw;
 mod start;
 
@@ -23,6 +25,8 @@ tale_api::__plugin_definition! {
         llm "echo" => healthy::Echo::create, "Says the last message back, word by word",
             r#"{"type": "object", "additionalProperties": false,
                 "properties": {"delay_ms": {"type": "integer", "minimum": 0}}}"#;
+        llm "instant" => instant::Instant::create, "Answers at once, for measurements",
+            r#"{"type": "object", "additionalProperties": false}"#;
         estimator "asking" => healthy::Asking::create, "Asks the model; the budget is the answer's length",
             r#"{"type": "object", "additionalProperties": false}"#;
         feasibility "greedy" => healthy::Greedy::create, "Algorithm 2 of the paper",

@@ -1,0 +1,145 @@
+//! What the plugin boundary costs: the same model as a trait object in this process, and behind
+//! the really loaded library.
+//!
+//! The model answers at once, so that nothing but the way there and back is measured. The loaded
+//! plugin is `test-hostile`, which has to be built before: `cargo build --release -p
+//! tale-test-hostile` (the bench says so if it is not).
+
+use std::{
+    hint::black_box,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use serde_json::json;
+use tale_api::{
+    Completion, CreateEnv, Events, FinishReason, GenerateEvent, GenerateRequest, Llm, LlmInfo,
+    Message, Result, Timings, Usage, async_trait,
+    host::{LoadPolicy, Plugin},
+};
+
+/// Answers 1 KB at once, after as many events as `max_tokens` asks for; the plugin's `instant` does
+/// the same.
+struct Instantly;
+
+#[async_trait]
+impl Llm for Instantly {
+    async fn info(&self) -> Result<LlmInfo> {
+        Ok(LlmInfo::default())
+    }
+
+    async fn generate(
+        &self,
+        request: GenerateRequest,
+        events: Events<GenerateEvent>,
+    ) -> Result<Completion> {
+        for _ in 0..request.max_tokens.unwrap_or(0) {
+            events.send(GenerateEvent::Delta { text: "token ".to_owned() });
+        }
+        Ok(Completion {
+            text: "answer ".repeat(146),
+            reasoning: None,
+            finish_reason: FinishReason::Stop,
+            usage: Some(Usage { input_tokens: 512, output_tokens: 256, ..Usage::default() }),
+            timings: Timings::default(),
+            model: None,
+        })
+    }
+}
+
+/// A prompt of 2 KB.
+fn request(events: u32) -> GenerateRequest {
+    let mut request = GenerateRequest::new(vec![
+        Message::system("You are a helpful assistant."),
+        Message::user("How many tokens does it take to answer?! ".repeat(50)),
+    ]);
+    request.max_tokens = Some(events);
+    request
+}
+
+fn library() -> PathBuf {
+    let exe = std::env::current_exe().expect("a bench has a path");
+    let profile = exe.ancestors().nth(2).expect("benches lie in `deps`");
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let path = profile.join(format!("{prefix}tale_test_hostile{suffix}"));
+    assert!(path.exists(), "run `cargo build --release -p tale-test-hostile` first");
+    path
+}
+
+fn boundary(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime starts");
+    let plugin = Plugin::load(&library(), &LoadPolicy::default()).expect("the plugin loads");
+    let loaded = runtime
+        .block_on(plugin.llm("instant", json!({}), &CreateEnv::default()))
+        .expect("the model is created");
+    let here: Arc<dyn Llm> = Arc::new(Instantly);
+    // Past the first calls, which are made from a thread of their own.
+    for _ in 0..10 {
+        runtime.block_on(loaded.generate(request(0), Events::ignored())).expect("it answers");
+    }
+
+    let mut group = c.benchmark_group("boundary");
+    for (name, llm) in [("trait_object", &here), ("loaded", &loaded)] {
+        group.bench_function(format!("call_2kb_1kb/{name}"), |b| {
+            b.iter(|| {
+                let asked = black_box(request(0));
+                runtime.block_on(llm.generate(asked, Events::ignored())).expect("it answers")
+            });
+        });
+        // Time of one event, from calls of a thousand.
+        group.bench_function(format!("event/{name}"), |b| {
+            b.iter_custom(|events| {
+                let heard = Arc::new(AtomicU64::new(0));
+                let count = Arc::clone(&heard);
+                let listener = Events::to(move |event| {
+                    black_box(event);
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+                let mut took = Duration::ZERO;
+                for _ in 0..events.div_ceil(1000) {
+                    let asked = request(1000);
+                    let start = Instant::now();
+                    runtime.block_on(llm.generate(asked, listener.clone())).expect("it answers");
+                    took += start.elapsed();
+                }
+                let heard = heard.load(Ordering::Relaxed);
+                took.div_f64(heard as f64 / events as f64)
+            });
+        });
+        for threads in [1_u64, 2] {
+            group.bench_function(format!("throughput_{threads}_threads/{name}"), |b| {
+                b.iter_custom(|calls| {
+                    let start = Instant::now();
+                    std::thread::scope(|scope| {
+                        for _ in 0..threads {
+                            scope.spawn(|| {
+                                for _ in 0..calls.div_ceil(threads) {
+                                    let asked = request(0);
+                                    let call = llm.generate(asked, Events::ignored());
+                                    runtime.block_on(call).expect("it answers");
+                                }
+                            });
+                        }
+                    });
+                    start.elapsed()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(50).measurement_time(Duration::from_secs(3));
+    targets = boundary
+}
+criterion_main!(benches);

@@ -1,0 +1,43 @@
+//! A model that answers at once, for measuring what the boundary costs.
+
+use tale_api::{
+    Completion, CreateEnv, Events, FinishReason, GenerateEvent, GenerateRequest, Llm, LlmInfo,
+    Result, Timings, Usage, async_trait,
+};
+
+use crate::healthy::NoOptions;
+
+/// Answers 1 KB at once, after as many events as `max_tokens` asks for.
+pub(crate) struct Instant;
+
+impl Instant {
+    /// Creates the model.
+    pub(crate) async fn create(_options: NoOptions, _env: CreateEnv) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+#[async_trait]
+impl Llm for Instant {
+    async fn info(&self) -> Result<LlmInfo> {
+        Ok(LlmInfo { model: "instant".to_owned(), ..LlmInfo::default() })
+    }
+
+    async fn generate(
+        &self,
+        request: GenerateRequest,
+        events: Events<GenerateEvent>,
+    ) -> Result<Completion> {
+        for _ in 0..request.max_tokens.unwrap_or(0) {
+            events.send(GenerateEvent::Delta { text: "token ".to_owned() });
+        }
+        Ok(Completion {
+            text: "answer ".repeat(146),
+            reasoning: None,
+            finish_reason: FinishReason::Stop,
+            usage: Some(Usage { input_tokens: 512, output_tokens: 256, ..Usage::default() }),
+            timings: Timings::default(),
+            model: None,
+        })
+    }
+}
