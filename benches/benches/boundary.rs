@@ -39,13 +39,19 @@ impl Llm for Instantly {
         events: Events<GenerateEvent>,
     ) -> Result<Completion> {
         for _ in 0..request.max_tokens.unwrap_or(0) {
-            events.send(GenerateEvent::Delta { text: "token ".to_owned() });
+            events.send(GenerateEvent::Delta {
+                text: "token ".to_owned(),
+            });
         }
         Ok(Completion {
             text: "answer ".repeat(146),
             reasoning: None,
             finish_reason: FinishReason::Stop,
-            usage: Some(Usage { input_tokens: 512, output_tokens: 256, ..Usage::default() }),
+            usage: Some(Usage {
+                input_tokens: 512,
+                output_tokens: 256,
+                ..Usage::default()
+            }),
             timings: Timings::default(),
             model: None,
         })
@@ -67,7 +73,10 @@ fn library() -> PathBuf {
     let profile = exe.ancestors().nth(2).expect("benches lie in `deps`");
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let path = profile.join(format!("{prefix}tale_test_hostile{suffix}"));
-    assert!(path.exists(), "run `cargo build --release -p tale-test-hostile` first");
+    assert!(
+        path.exists(),
+        "run `cargo build --release -p tale-test-hostile` first"
+    );
     path
 }
 
@@ -83,7 +92,9 @@ fn boundary(c: &mut Criterion) {
     let here: Arc<dyn Llm> = Arc::new(Instantly);
     // Past the first calls, which are made from a thread of their own.
     for _ in 0..10 {
-        runtime.block_on(loaded.generate(request(0), Events::ignored())).expect("it answers");
+        runtime
+            .block_on(loaded.generate(request(0), Events::ignored()))
+            .expect("it answers");
     }
 
     let mut group = c.benchmark_group("boundary");
@@ -91,7 +102,9 @@ fn boundary(c: &mut Criterion) {
         group.bench_function(format!("call_2kb_1kb/{name}"), |b| {
             b.iter(|| {
                 let asked = black_box(request(0));
-                runtime.block_on(llm.generate(asked, Events::ignored())).expect("it answers")
+                runtime
+                    .block_on(llm.generate(asked, Events::ignored()))
+                    .expect("it answers")
             });
         });
         // Time of one event, from calls of a thousand.
@@ -107,11 +120,15 @@ fn boundary(c: &mut Criterion) {
                 for _ in 0..events.div_ceil(1000) {
                     let asked = request(1000);
                     let start = Instant::now();
-                    runtime.block_on(llm.generate(asked, listener.clone())).expect("it answers");
+                    runtime
+                        .block_on(llm.generate(asked, listener.clone()))
+                        .expect("it answers");
                     took += start.elapsed();
                 }
-                let heard = heard.load(Ordering::Relaxed);
-                took.div_f64(heard as f64 / events as f64)
+                // Criterion wants the time of exactly `events`; a call sends a whole thousand.
+                let nanos = took.as_nanos() * u128::from(events)
+                    / u128::from(heard.load(Ordering::Relaxed).max(1));
+                Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
             });
         });
         for threads in [1_u64, 2] {

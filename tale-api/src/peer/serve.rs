@@ -61,7 +61,10 @@ impl Incoming {
 
 /// The JSON of a message of ours.
 pub(crate) fn json(message: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(message).map_err(|e| {
+    // Room for most requests and replies, so that few grow while they are written.
+    let mut written = Vec::with_capacity(4096);
+    let outcome = serde_json::to_writer(&mut written, message);
+    outcome.map(|()| written).map_err(|e| {
         Error::new(ErrorKind::Internal, "a message that has no form in JSON").caused_by(&e)
     })
 }

@@ -10,6 +10,7 @@ mod conformance;
 mod files;
 mod healthy;
 mod hostile;
+mod memory;
 mod nested;
 mod other_language;
 mod protocol;
