@@ -80,6 +80,31 @@ fn library() -> PathBuf {
     path
 }
 
+/// Prints how long single calls take. On a busy machine the median says more than criterion's mean:
+/// few of these calls are long enough to be interrupted. Both models are called in turn.
+fn percentiles(runtime: &tokio::runtime::Runtime, models: &[(&str, &Arc<dyn Llm>)]) {
+    const CALLS: usize = 100_000;
+    let mut times = vec![Vec::with_capacity(CALLS); models.len()];
+    for _ in 0..CALLS {
+        for ((_, llm), times) in models.iter().zip(&mut times) {
+            let asked = request(0);
+            let start = Instant::now();
+            let call = llm.generate(asked, Events::ignored());
+            black_box(runtime.block_on(call).expect("it answers"));
+            times.push(start.elapsed());
+        }
+    }
+    for ((name, _), mut times) in models.iter().zip(times) {
+        times.sort_unstable();
+        let (p50, p90, p99) = (
+            times[CALLS / 2],
+            times[CALLS / 10 * 9],
+            times[CALLS / 100 * 99],
+        );
+        eprintln!("call_2kb_1kb/{name}: p50 {p50:?}, p90 {p90:?}, p99 {p99:?}");
+    }
+}
+
 fn boundary(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_time()
@@ -97,6 +122,7 @@ fn boundary(c: &mut Criterion) {
             .expect("it answers");
     }
 
+    percentiles(&runtime, &[("trait_object", &here), ("loaded", &loaded)]);
     let mut group = c.benchmark_group("boundary");
     for (name, llm) in [("trait_object", &here), ("loaded", &loaded)] {
         group.bench_function(format!("call_2kb_1kb/{name}"), |b| {
