@@ -30,7 +30,10 @@ fn file(name: &str) -> PathBuf {
 
 /// Holds the file `name` against the type; `smallest` is what a writer may leave everything out of.
 #[track_caller]
-#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 fn check<T: Serialize + DeserializeOwned>(name: &str, smallest: Value, fullest: &T) {
     let path = file(name);
     let fullest = serde_json::to_value(fullest).unwrap();
