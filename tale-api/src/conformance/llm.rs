@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::{Fault, Subject, Verdict, fail, rules, skip};
 use crate::{
@@ -246,7 +246,7 @@ async fn seed(subject: &Subject<'_>) -> Verdict {
         other.seed = Some(i);
         llm.generate(other, Events::ignored())
     });
-    let (again, _) = tokio::join!(llm.generate(asked, Events::ignored()), join_all(others));
+    let (again, _) = join(llm.generate(asked, Events::ignored()), join_all(others)).await;
     let again = again?.text;
     if alone != again {
         return fail(format!("`{alone}` alone, `{again}` among others"));
