@@ -10,7 +10,7 @@
 //!
 //! # Where things are
 //! * [`messages`]: everything that crosses the boundary; plain data, no I/O.
-//! * [`traits`](crate::traits): the five traits and their contracts.
+//! * [`traits`]: the five traits and their contracts.
 //! * [`export`] (feature `export`, on by default): write a plugin. One macro,
 //!   [`export_plugin!`], turns a type and its options into a loadable library;
 //!   [`define_plugin!`] into a part of a program.
