@@ -8,14 +8,22 @@ use tale_api::{CreateEnv, Events, GenerateRequest, Llm, Message, Sampling};
 use tale_llm_llama_cpp::LlamaCpp;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(run())
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?
+        .block_on(run())
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let mut next = || args.next().ok_or("usage: throughput MODEL SEQUENCES PROMPT_TOKENS OUTPUT_TOKENS [option=value]…");
+    let mut next = || {
+        args.next()
+            .ok_or("usage: throughput MODEL SEQUENCES PROMPT_TOKENS OUTPUT_TOKENS [option=value]…")
+    };
     let (path, sequences, prompt, output) = (next()?, next()?, next()?, next()?);
-    let (sequences, prompt, output): (u32, usize, u32) = (sequences.parse()?, prompt.parse()?, output.parse()?);
+    let (sequences, prompt, output): (u32, usize, u32) =
+        (sequences.parse()?, prompt.parse()?, output.parse()?);
     let length = u32::try_from(prompt)? + output + 64;
     let mut options = serde_json::json!({
         "path": path, "slots": sequences, "context": length, "prefix_cache": false,
@@ -27,25 +35,41 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         options[name] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     }
     let llm = LlamaCpp::create(serde_json::from_value(options)?, CreateEnv::default()).await?;
-    let request = |index: u32| {
-        // One token a word in the usual vocabularies; the number makes each prompt another.
-        let text = format!("{index}{}", " the".repeat(prompt.saturating_sub(index.to_string().len())));
-        GenerateRequest {
+    let mut requests = Vec::new();
+    for index in 0..sequences {
+        let text = numbers(&llm, index * 1000 + 1, prompt).await?;
+        requests.push(GenerateRequest {
             messages: vec![Message::user(text)],
-            sampling: Sampling { temperature: Some(0.1), ..Sampling::default() },
+            sampling: Sampling {
+                temperature: Some(0.0),
+                ..Sampling::default()
+            },
             max_tokens: Some(output),
             ..GenerateRequest::default()
-        }
-    };
+        });
+    }
     let begun = Instant::now();
-    let calls = (0..sequences).map(|i| llm.generate(request(i), Events::ignored()));
+    let calls = requests
+        .into_iter()
+        .map(|r| llm.generate(r, Events::ignored()));
     let completions = futures_util::future::try_join_all(calls).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let usage = completions.iter().filter_map(|c| c.usage);
-    let (input, made) = usage.fold((0, 0), |(i, o), u| (i + u.input_tokens, o + u.output_tokens));
-    let to_first = completions.iter().map(|c| c.timings.first_token_s).fold(0.0, f64::max);
+    let (input, made) = usage.fold((0, 0), |(i, o), u| {
+        (i + u.input_tokens, o + u.output_tokens)
+    });
+    if made != u64::from(sequences * output) {
+        return Err(format!("{made} tokens were made instead of {}", sequences * output).into());
+    }
+    let to_first = completions
+        .iter()
+        .map(|c| c.timings.first_token_s)
+        .fold(0.0, f64::max);
     let stats = llm.stats();
-    #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "token counts are far below 2^52"
+    )]
     let line = serde_json::json!({
         "sequences": sequences, "input_tokens": input, "output_tokens": made, "seconds": seconds,
         "speed_pp": input as f64 / to_first, "speed_tg": made as f64 / (seconds - to_first),
@@ -54,4 +78,17 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     });
     println!("{line}");
     Ok(())
+}
+
+/// Numbers from `first` on, `tokens` tokens of them: a text that goes on for ever, in any model.
+async fn numbers(llm: &LlamaCpp, first: u32, tokens: usize) -> tale_api::Result<String> {
+    let mut text = format!("{first}");
+    for next in first + 1.. {
+        let longer = format!("{text}, {next}");
+        if llm.count_tokens(&longer).await? > tokens as u64 {
+            break;
+        }
+        text = longer;
+    }
+    Ok(text)
 }

@@ -28,12 +28,18 @@ struct Remembered {
 pub(crate) fn of_file(file: &Path, cache_dir: &Path) -> io::Result<String> {
     let path = file.canonicalize()?;
     let metadata = path.metadata()?;
-    let modified_ns =
-        metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let modified_ns = metadata
+        .modified()?
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
     let bytes = metadata.len();
     let entry = (!cache_dir.as_os_str().is_empty()).then(|| {
         let name = hex(&Sha256::digest(path.as_os_str().as_encoded_bytes()));
-        cache_dir.join("llama-cpp").join("digests").join(format!("{name}.json"))
+        cache_dir
+            .join("llama-cpp")
+            .join("digests")
+            .join(format!("{name}.json"))
     });
     if let Some(known) = entry.as_deref().and_then(read)
         && (&known.path, known.bytes, known.modified_ns) == (&path, bytes, modified_ns)
@@ -42,7 +48,12 @@ pub(crate) fn of_file(file: &Path, cache_dir: &Path) -> io::Result<String> {
     }
     let sha256 = hash(&path)?;
     if let Some(entry) = entry {
-        let remembered = Remembered { path, bytes, modified_ns, sha256: sha256.clone() };
+        let remembered = Remembered {
+            path,
+            bytes,
+            modified_ns,
+            sha256: sha256.clone(),
+        };
         if let Err(e) = write(&entry, &remembered) {
             tracing::debug!(error = %e, "the digest of a model file is not remembered");
         }
@@ -78,10 +89,12 @@ fn hash(path: &Path) -> io::Result<String> {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -98,8 +111,15 @@ mod tests {
 
         // What is remembered is what is answered …
         let entries = dir.path().join("llama-cpp/digests");
-        let entry = fs::read_dir(entries).unwrap().next().unwrap().unwrap().path();
-        let text = fs::read_to_string(&entry).unwrap().replace(abc, "remembered");
+        let entry = fs::read_dir(entries)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path();
+        let text = fs::read_to_string(&entry)
+            .unwrap()
+            .replace(abc, "remembered");
         fs::write(&entry, text).unwrap();
         assert_eq!(of_file(&file, dir.path()).unwrap(), "remembered");
 

@@ -42,11 +42,16 @@ pub(crate) fn inspect(path: &Path) -> Result<Header> {
     if end > length {
         return Err(Error::new(
             ErrorKind::InvalidData,
-            format!("`{shown}` is cut: it has {length} bytes, and its table of tensors needs {end}"),
+            format!(
+                "`{shown}` is cut: it has {length} bytes, and its table of tensors needs {end}"
+            ),
         )
         .hint(FETCH_AGAIN));
     }
-    let tokenizer = match (file.text(c"tokenizer.ggml.model"), file.text(c"tokenizer.ggml.pre")) {
+    let tokenizer = match (
+        file.text(c"tokenizer.ggml.model"),
+        file.text(c"tokenizer.ggml.pre"),
+    ) {
         (Some(model), Some(pre)) => Some(format!("{model}/{pre}")),
         (model, _) => model,
     };
@@ -95,7 +100,10 @@ struct Gguf(NonNull<sys::gguf_context>);
 impl Gguf {
     fn open(path: &Path) -> Option<Self> {
         let path = CString::new(path.to_str()?).ok()?;
-        let parameters = sys::gguf_init_params { no_alloc: true, ctx: std::ptr::null_mut() };
+        let parameters = sys::gguf_init_params {
+            no_alloc: true,
+            ctx: std::ptr::null_mut(),
+        };
         // SAFETY: the path is NUL-terminated and lives over the call; without `ctx` no tensors are
         // made. The library returns null for whatever it cannot read.
         let context = unsafe { sys::gguf_init_from_file(path.as_ptr(), parameters) };
@@ -131,7 +139,11 @@ impl Gguf {
                 return None;
             }
             let value = sys::gguf_get_val_str(gguf, index);
-            Some(std::ffi::CStr::from_ptr(value).to_string_lossy().into_owned())
+            Some(
+                std::ffi::CStr::from_ptr(value)
+                    .to_string_lossy()
+                    .into_owned(),
+            )
         }
     }
 }

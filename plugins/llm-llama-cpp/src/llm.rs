@@ -8,8 +8,8 @@ use std::{
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use tale_api::{
-    Capabilities, Completion, CreateEnv, Error, ErrorKind, Events, GenerateEvent, GenerateRequest, Grammar,
-    Llm, LlmInfo, Result, Sampling, Timings, Usage, async_trait,
+    Capabilities, Completion, CreateEnv, Error, ErrorKind, Events, GenerateEvent, GenerateRequest,
+    Grammar, Llm, LlmInfo, Result, Sampling, Timings, Usage, async_trait,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -69,13 +69,19 @@ impl LlamaCpp {
         options.check()?;
         let date = options.date.as_deref().map(|d| {
             d.parse().map_err(|e: jiff::Error| {
-                Error::new(ErrorKind::InvalidOptions, format!("`date` is `{d}`, no date of the form `YYYY-MM-DD`"))
-                    .caused_by(&e)
+                Error::new(
+                    ErrorKind::InvalidOptions,
+                    format!("`date` is `{d}`, no date of the form `YYYY-MM-DD`"),
+                )
+                .caused_by(&e)
             })
         });
         let date = date.transpose()?;
         let path = env.base_dir.join(&options.path);
-        let lora = options.lora.first().map(|l| (env.base_dir.join(&l.path), l.scale));
+        let lora = options
+            .lora
+            .first()
+            .map(|l| (env.base_dir.join(&l.path), l.scale));
         let identity = identity(path.clone(), lora.clone(), env.cache_dir.clone());
         let (engine, ready) = Engine::start(Config {
             path: path.clone(),
@@ -97,8 +103,18 @@ impl LlamaCpp {
             None => own_template(&model, &path)?,
         };
         let (bos, eos) = (model.vocab().bos(), model.vocab().eos());
-        let template = ChatTemplate::new(source, model.special_text(bos), model.special_text(eos), date)?;
-        let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let template = ChatTemplate::new(
+            source,
+            model.special_text(bos),
+            model.special_text(eos),
+            date,
+        )?;
+        let stem = || {
+            path.file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
         let info = LlmInfo {
             model: options.model.or(ready.header.name).unwrap_or_else(stem),
             digest: Some(identity.await?),
@@ -115,7 +131,14 @@ impl LlamaCpp {
             },
         };
         let context = ready.context as usize;
-        Ok(Self { engine, model, template, info, context, seed: options.seed.unwrap_or(env.seed) })
+        Ok(Self {
+            engine,
+            model,
+            template,
+            info,
+            context,
+            seed: options.seed.unwrap_or(env.seed),
+        })
     }
 
     /// What the engine has done so far.
@@ -157,24 +180,39 @@ impl LlamaCpp {
         }
         Err(Error::new(
             ErrorKind::ContextLength,
-            format!("the prompt has {prompt} tokens, a slot holds {} with the answer", self.context),
+            format!(
+                "the prompt has {prompt} tokens, a slot holds {} with the answer",
+                self.context
+            ),
         )
         .hint("raise the option `context`, or leave the question out")
         .context("prompt_tokens", prompt.to_string())
         .context("context_length", self.context.to_string()))
     }
 
-    async fn answer(&self, request: GenerateRequest, events: &Events<GenerateEvent>) -> Result<Completion> {
+    async fn answer(
+        &self,
+        request: GenerateRequest,
+        events: &Events<GenerateEvent>,
+    ) -> Result<Completion> {
         let drawing = drawing(&request.sampling, request.seed.unwrap_or(self.seed))?;
         if request.messages.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidInput, "the request has no message"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the request has no message",
+            ));
         }
         if request.max_tokens == Some(0) {
-            return Err(Error::new(ErrorKind::InvalidInput, "`max_tokens` is 0, nothing could be answered"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "`max_tokens` is 0, nothing could be answered",
+            ));
         }
         let grammar = request.grammar.map(gbnf).transpose()?;
         let submitted = Instant::now();
-        let prompt = self.tokenize(self.template.render(&request.messages)?).await?;
+        let prompt = self
+            .tokenize(self.template.render(&request.messages)?)
+            .await?;
         self.fits(prompt.len())?;
         let (reply, mut answered) = oneshot::channel();
         let (deltas, mut parts) = mpsc::channel(1);
@@ -194,7 +232,9 @@ impl LlamaCpp {
         let mut show = |text: &str| {
             if !text.is_empty() {
                 shown += text.len();
-                events.send(GenerateEvent::Delta { text: text.to_owned() });
+                events.send(GenerateEvent::Delta {
+                    text: text.to_owned(),
+                });
             }
             shown
         };
@@ -220,7 +260,11 @@ impl Llm for LlamaCpp {
         Ok(self.info.clone())
     }
 
-    async fn generate(&self, request: GenerateRequest, events: Events<GenerateEvent>) -> Result<Completion> {
+    async fn generate(
+        &self,
+        request: GenerateRequest,
+        events: Events<GenerateEvent>,
+    ) -> Result<Completion> {
         let Some(seconds) = request.timeout_s else {
             return self.answer(request, &events).await;
         };
@@ -228,9 +272,14 @@ impl Llm for LlamaCpp {
             Error::new(ErrorKind::InvalidInput, format!("`timeout_s` is {seconds}")).caused_by(&e)
         })?;
         // The deadline drops the request's future, which frees its slot like any cancellation.
-        tokio::time::timeout(limit, self.answer(request, &events)).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Timeout, format!("no answer within {seconds} s")))
-        })
+        tokio::time::timeout(limit, self.answer(request, &events))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::Timeout,
+                    format!("no answer within {seconds} s"),
+                ))
+            })
     }
 
     async fn count_tokens(&self, text: &str) -> Result<u64> {
@@ -239,18 +288,39 @@ impl Llm for LlamaCpp {
 }
 
 /// The request's way of drawing, within bounds.
-#[expect(clippy::cast_possible_truncation, reason = "these are small numbers of low precision")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "these are small numbers of low precision"
+)]
 fn drawing(sampling: &Sampling, seed: u64) -> Result<Drawing> {
     let temperature = sampling.temperature.unwrap_or(USUAL_TEMPERATURE);
     let top_p = sampling.top_p.unwrap_or(1.0);
     let penalty = sampling.repetition_penalty.unwrap_or(1.0);
     let bounds = [
-        ("temperature", temperature, (0.0..=100.0).contains(&temperature), "0 to 100"),
-        ("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0, at most 1"),
-        ("repetition_penalty", penalty, penalty > 0.0 && penalty <= 100.0, "above 0, at most 100"),
+        (
+            "temperature",
+            temperature,
+            (0.0..=100.0).contains(&temperature),
+            "0 to 100",
+        ),
+        (
+            "top_p",
+            top_p,
+            top_p > 0.0 && top_p <= 1.0,
+            "above 0, at most 1",
+        ),
+        (
+            "repetition_penalty",
+            penalty,
+            penalty > 0.0 && penalty <= 100.0,
+            "above 0, at most 100",
+        ),
     ];
     if let Some((name, value, _, range)) = bounds.into_iter().find(|b| !b.2) {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("`{name}` is {value}, it must be {range}")));
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("`{name}` is {value}, it must be {range}"),
+        ));
     }
     Ok(Drawing {
         temperature: temperature as f32,
@@ -264,8 +334,11 @@ fn drawing(sampling: &Sampling, seed: u64) -> Result<Drawing> {
 fn gbnf(grammar: Grammar) -> Result<String> {
     match grammar {
         Grammar::Gbnf(text) => Ok(text),
-        _ => Err(Error::new(ErrorKind::Unsupported, "this model can be forced by a GBNF grammar only")
-            .hint("llama.cpp's `examples/json_schema_to_grammar.py` writes the GBNF of a JSON Schema")),
+        _ => Err(Error::new(
+            ErrorKind::Unsupported,
+            "this model can be forced by a GBNF grammar only",
+        )
+        .hint("llama.cpp's `examples/json_schema_to_grammar.py` writes the GBNF of a JSON Schema")),
     }
 }
 
@@ -290,26 +363,39 @@ fn completion(outcome: Outcome) -> Completion {
 }
 
 fn own_template(model: &LlamaModel, path: &std::path::Path) -> Result<String> {
-    let template = model.chat_template(None).ok().and_then(|t| t.to_string().ok());
+    let template = model
+        .chat_template(None)
+        .ok()
+        .and_then(|t| t.to_string().ok());
     template.ok_or_else(|| {
-        Error::new(ErrorKind::InvalidData, format!("`{}` has no chat template", path.display()))
-            .hint("it may be a base model; use an instruct model, or set the option `chat_template`")
+        Error::new(
+            ErrorKind::InvalidData,
+            format!("`{}` has no chat template", path.display()),
+        )
+        .hint("it may be a base model; use an instruct model, or set the option `chat_template`")
     })
 }
 
 /// What tells these weights from others: the file's SHA-256, with the adapter's if there is one.
 /// It is computed while the engine loads the file, so that the file is read once.
-async fn identity(path: PathBuf, lora: Option<(PathBuf, f32)>, cache_dir: PathBuf) -> Result<String> {
+async fn identity(
+    path: PathBuf,
+    lora: Option<(PathBuf, f32)>,
+    cache_dir: PathBuf,
+) -> Result<String> {
     let hashed = tokio::task::spawn_blocking(move || -> std::io::Result<String> {
-        let mut identity = format!("sha256:{}", digest::of_file(&path, &cache_dir)?);
-        if let Some((adapter, scale)) = lora {
-            identity += &format!("+lora:{}@{scale}", digest::of_file(&adapter, &cache_dir)?);
-        }
-        Ok(identity)
+        let weights = digest::of_file(&path, &cache_dir)?;
+        let Some((adapter, scale)) = lora else {
+            return Ok(format!("sha256:{weights}"));
+        };
+        let adapter = digest::of_file(&adapter, &cache_dir)?;
+        Ok(format!("sha256:{weights}+lora:{adapter}@{scale}"))
     });
     match hashed.await {
         Ok(Ok(identity)) => Ok(identity),
-        Ok(Err(e)) => Err(Error::new(ErrorKind::InvalidData, "the model file cannot be read").caused_by(&e)),
+        Ok(Err(e)) => {
+            Err(Error::new(ErrorKind::InvalidData, "the model file cannot be read").caused_by(&e))
+        }
         Err(e) => Err(Error::new(ErrorKind::Internal, "the digest failed").caused_by(&e)),
     }
 }

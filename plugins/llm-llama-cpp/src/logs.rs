@@ -51,7 +51,8 @@ unsafe extern "C" fn receive(level: sys::ggml_log_level, text: *const c_char, _:
 
 fn record(level: sys::ggml_log_level, line: &str) {
     let captured = level == sys::GGML_LOG_LEVEL_ERROR
-        && CAPTURED.with_borrow_mut(|lines| lines.as_mut().map(|l| l.push(line.to_owned())).is_some());
+        && CAPTURED
+            .with_borrow_mut(|lines| lines.as_mut().map(|l| l.push(line.to_owned())).is_some());
     // Each level is one lower here: what llama.cpp calls a warning ("the full capacity of the model
     // will not be utilized") is news at most, and its news are a page for every model.
     match level {

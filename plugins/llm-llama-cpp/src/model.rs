@@ -64,12 +64,23 @@ pub(crate) fn load(path: &Path, gpu_layers: u32, lora: Option<(&Path, f32)>) -> 
             Some((adapter, scale))
         }
     };
-    Ok(Loaded { model: Arc::new(model), adapter, header })
+    Ok(Loaded {
+        model: Arc::new(model),
+        adapter,
+        header,
+    })
 }
 
-fn refused(path: &Path, header: &Header, errors: Vec<String>, cause: &dyn std::error::Error) -> Error {
+fn refused(
+    path: &Path,
+    header: &Header,
+    errors: Vec<String>,
+    cause: &dyn std::error::Error,
+) -> Error {
     let shown = path.display();
-    let unknown = errors.iter().any(|line| line.contains("unknown model architecture"));
+    let unknown = errors
+        .iter()
+        .any(|line| line.contains("unknown model architecture"));
     let error = match &header.architecture {
         Some(architecture) if unknown => Error::new(
             ErrorKind::InvalidData,

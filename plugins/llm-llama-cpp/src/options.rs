@@ -135,13 +135,21 @@ impl Options {
             within("threads", threads, 1, 512)?;
         }
         if self.lora.len() > 1 {
-            return Err(invalid(format!("`lora` names {} adapters, one can be applied", self.lora.len()))
-                .hint("merge them with llama.cpp's `llama-export-lora`"));
+            return Err(invalid(format!(
+                "`lora` names {} adapters, one can be applied",
+                self.lora.len()
+            ))
+            .hint("merge them with llama.cpp's `llama-export-lora`"));
         }
         if let Some(bad) = self.lora.iter().find(|l| !l.scale.is_finite()) {
-            return Err(invalid(format!("`lora.scale` is {}, no finite number", bad.scale)));
+            return Err(invalid(format!(
+                "`lora.scale` is {}, no finite number",
+                bad.scale
+            )));
         }
-        if self.flash_attention == Switch::Off && matches!(self.kv_type, KvType::Q8_0 | KvType::Q4_0) {
+        if self.flash_attention == Switch::Off
+            && matches!(self.kv_type, KvType::Q8_0 | KvType::Q4_0)
+        {
             return Err(invalid("a quantised `kv_type` needs `flash_attention`")
                 .hint("leave `flash_attention` at \"auto\", or use `kv_type = \"f16\"`"));
         }
@@ -153,7 +161,9 @@ fn within(name: &str, value: u32, least: u32, most: u32) -> Result<()> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(invalid(format!("`{name}` is {value}, it must lie in {least} to {most}")))
+    Err(invalid(format!(
+        "`{name}` is {value}, it must lie in {least} to {most}"
+    )))
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -173,7 +183,10 @@ mod tests {
     #[test]
     fn only_the_path_is_needed() {
         let options = parse(serde_json::json!({"path": "m.gguf"})).unwrap();
-        assert_eq!((options.slots, options.batch, options.prefix_cache), (8, 256, true));
+        assert_eq!(
+            (options.slots, options.batch, options.prefix_cache),
+            (8, 256, true)
+        );
     }
 
     #[test]
@@ -181,9 +194,18 @@ mod tests {
         for (json, named) in [
             (serde_json::json!({"path": "m", "slots": 0}), "`slots` is 0"),
             (serde_json::json!({"path": "m", "batch": 1}), "`batch` is 1"),
-            (serde_json::json!({"path": "m", "treads": 2}), "unknown field `treads`"),
-            (serde_json::json!({"path": "m", "kv_type": "q8_0", "flash_attention": "off"}), "quantised"),
-            (serde_json::json!({"path": "m", "lora": [{"path": "a"}, {"path": "b"}]}), "2 adapters"),
+            (
+                serde_json::json!({"path": "m", "treads": 2}),
+                "unknown field `treads`",
+            ),
+            (
+                serde_json::json!({"path": "m", "kv_type": "q8_0", "flash_attention": "off"}),
+                "quantised",
+            ),
+            (
+                serde_json::json!({"path": "m", "lora": [{"path": "a"}, {"path": "b"}]}),
+                "2 adapters",
+            ),
             (serde_json::json!({"slots": 2}), "missing field `path`"),
         ] {
             let error = parse(json).unwrap_err();

@@ -27,15 +27,33 @@ impl ChatTemplate {
     pub fn new(source: String, bos: String, eos: String, date: Option<Date>) -> Result<Self> {
         let mut environment = Environment::new();
         // As Transformers set up Jinja.
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build();
         environment.set_syntax(syntax.map_err(|e| broken(&e))?);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
-            Err(minijinja::Error::new(JinjaErrorKind::InvalidOperation, message))
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function(
+            "raise_exception",
+            |message: String| -> Result<Value, minijinja::Error> {
+                Err(minijinja::Error::new(
+                    JinjaErrorKind::InvalidOperation,
+                    message,
+                ))
+            },
+        );
+        environment.add_function("strftime_now", move |format: String| {
+            strftime(date, &format)
         });
-        environment.add_function("strftime_now", move |format: String| strftime(date, &format));
-        environment.add_template_owned(NAME, source).map_err(|e| broken(&e))?;
-        Ok(Self { environment, bos, eos })
+        environment
+            .add_template_owned(NAME, source)
+            .map_err(|e| broken(&e))?;
+        Ok(Self {
+            environment,
+            bos,
+            eos,
+        })
     }
 
     /// The prompt for `messages`, ending where the assistant begins to speak.
@@ -48,7 +66,10 @@ impl ChatTemplate {
             .iter()
             .map(|m| context! { role => role(m.role), content => m.content.as_str() })
             .collect();
-        let template = self.environment.get_template(NAME).map_err(|e| broken(&e))?;
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(|e| broken(&e))?;
         template
             .render(context! {
                 messages => messages,
@@ -57,8 +78,11 @@ impl ChatTemplate {
                 eos_token => self.eos.as_str(),
             })
             .map_err(|e| {
-                Error::new(ErrorKind::InvalidInput, "the model's chat template does not take these messages")
-                    .caused_by(&e)
+                Error::new(
+                    ErrorKind::InvalidInput,
+                    "the model's chat template does not take these messages",
+                )
+                .caused_by(&e)
             })
     }
 }
@@ -72,9 +96,16 @@ fn role(role: Role) -> &'static str {
 }
 
 fn strftime(date: Option<Date>, format: &str) -> Result<String, minijinja::Error> {
-    let today = date.unwrap_or_else(|| jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date());
+    let today = date.unwrap_or_else(|| {
+        jiff::Timestamp::now()
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date()
+    });
     jiff::fmt::strtime::format(format, today).map_err(|e| {
-        minijinja::Error::new(JinjaErrorKind::InvalidOperation, format!("strftime_now: {e}"))
+        minijinja::Error::new(
+            JinjaErrorKind::InvalidOperation,
+            format!("strftime_now: {e}"),
+        )
     })
 }
 
@@ -96,7 +127,10 @@ mod tests {
     #[test]
     fn block_lines_leave_no_trace_and_python_methods_work() {
         let source = "{%- for m in messages %}\n    {% if m.role.startswith('us') %}\n<{{ m.content.strip() }}>\n    {% endif %}\n{% endfor %}\n{{ bos_token }}{{ eos_token }}";
-        assert_eq!(render(source, &[Message::user("  a ")]).unwrap(), "<a>\n<s></s>");
+        assert_eq!(
+            render(source, &[Message::user("  a ")]).unwrap(),
+            "<a>\n<s></s>"
+        );
     }
 
     #[test]
@@ -104,12 +138,18 @@ mod tests {
         let source = "{{ raise_exception('roles must alternate') }}";
         let error = render(source, &[Message::user("a")]).unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput);
-        assert!(error.causes[0].contains("roles must alternate"), "{error:?}");
+        assert!(
+            error.causes[0].contains("roles must alternate"),
+            "{error:?}"
+        );
     }
 
     #[test]
     fn the_date_is_the_one_set() {
-        assert_eq!(render("{{ strftime_now('%d %b %Y') }}", &[Message::user("a")]).unwrap(), "26 Jul 2024");
+        assert_eq!(
+            render("{{ strftime_now('%d %b %Y') }}", &[Message::user("a")]).unwrap(),
+            "26 Jul 2024"
+        );
     }
 
     #[test]
@@ -120,6 +160,13 @@ mod tests {
 
     #[test]
     fn text_is_not_escaped() {
-        assert_eq!(render("{{ messages[0].content }}", &[Message::user("a < b & \"c\"")]).unwrap(), "a < b & \"c\"");
+        assert_eq!(
+            render(
+                "{{ messages[0].content }}",
+                &[Message::user("a < b & \"c\"")]
+            )
+            .unwrap(),
+            "a < b & \"c\""
+        );
     }
 }

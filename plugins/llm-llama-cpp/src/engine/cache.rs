@@ -39,7 +39,7 @@ impl<'model> Cache<'model> {
     /// [`ErrorKind::ResourceExhausted`], or what llama.cpp has against the options.
     pub(super) fn new(
         model: &'model LlamaModel,
-        adapter: Option<&mut (LlamaLoraAdapter, f32)>,
+        adapter: &mut Option<(LlamaLoraAdapter, f32)>,
         config: &Config,
         shape: Shape,
         length: u32,
@@ -61,12 +61,18 @@ impl<'model> Cache<'model> {
         };
         let sequences = shape.sequences(config.slots);
         let cells = length + shape.spare_cells();
-        let total = cells.checked_mul(sequences).and_then(NonZeroU32::new).ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidOptions,
-                format!("{} slots of {length} tokens are more than a context can hold", config.slots),
-            )
-        })?;
+        let total = cells
+            .checked_mul(sequences)
+            .and_then(NonZeroU32::new)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidOptions,
+                    format!(
+                        "{} slots of {length} tokens are more than a context can hold",
+                        config.slots
+                    ),
+                )
+            })?;
         let parameters = LlamaContextParams::default()
             .with_n_ctx(Some(total))
             .with_n_seq_max(sequences)
@@ -79,24 +85,36 @@ impl<'model> Cache<'model> {
             .with_flash_attention_policy(flash_attention)
             .with_kv_unified(false)
             .with_no_perf(true);
-        let (context, errors) = logs::capture(|| model.new_context(model::backend()?, parameters).map_err(|e| {
-            Error::new(
-                ErrorKind::ResourceExhausted,
-                format!("no context of {} slots with {length} tokens each can be made", config.slots),
-            )
-            .hint("lower `slots` or `context`, or use a smaller `kv_type`")
-            .caused_by(&e)
-        }));
+        let (context, errors) = logs::capture(|| {
+            model
+                .new_context(model::backend()?, parameters)
+                .map_err(|e| {
+                    Error::new(
+                        ErrorKind::ResourceExhausted,
+                        format!(
+                            "no context of {} slots with {length} tokens each can be made",
+                            config.slots
+                        ),
+                    )
+                    .hint("lower `slots` or `context`, or use a smaller `kv_type`")
+                    .caused_by(&e)
+                })
+        });
         let mut context = context.map_err(|mut e| {
             e.causes.splice(0..0, errors);
             e
         })?;
         if let Some((adapter, scale)) = adapter {
             context.lora_adapter_set(adapter, *scale).map_err(|e| {
-                Error::new(ErrorKind::InvalidData, "the LoRA adapter cannot be applied").caused_by(&e)
+                Error::new(ErrorKind::InvalidData, "the LoRA adapter cannot be applied")
+                    .caused_by(&e)
             })?;
         }
-        Ok(Self { context, sequences: sequences as usize, can_trim: !model.is_recurrent() && !model.is_hybrid() })
+        Ok(Self {
+            context,
+            sequences: sequences as usize,
+            can_trim: !model.is_recurrent() && !model.is_hybrid(),
+        })
     }
 
     /// Sequences there are: the slots, and some that only fill up steps.
@@ -108,7 +126,8 @@ impl<'model> Cache<'model> {
     pub(super) fn decode(&mut self, batch: &mut LlamaBatch<'_>) -> Result<()> {
         let (decoded, errors) = logs::capture(|| self.context.decode(batch));
         decoded.map_err(|e| {
-            let mut error = Error::new(ErrorKind::Internal, "llama.cpp cannot evaluate a step").caused_by(&e);
+            let mut error =
+                Error::new(ErrorKind::Internal, "llama.cpp cannot evaluate a step").caused_by(&e);
             error.causes.extend(errors);
             error
         })
@@ -138,8 +157,13 @@ impl<'model> Cache<'model> {
     /// Gives `to` everything that `from` has. The copy itself is done at the next step.
     pub(super) fn copy(&mut self, from: usize, to: usize) {
         let _ = self.context.kv_cache_seq_rm(sequence(to), None, None);
-        let copied = self.context.copy_kv_cache_seq(sequence(from), sequence(to), None, None);
-        debug_assert!(copied.is_ok(), "no position was given that could be too large");
+        let copied = self
+            .context
+            .copy_kv_cache_seq(sequence(from), sequence(to), None, None);
+        debug_assert!(
+            copied.is_ok(),
+            "no position was given that could be too large"
+        );
     }
 }
 

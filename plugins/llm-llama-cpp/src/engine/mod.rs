@@ -31,7 +31,10 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use sampler::Drawing;
 
-use crate::{gguf::Header, options::{KvType, Switch}};
+use crate::{
+    gguf::Header,
+    options::{KvType, Switch},
+};
 
 /// How the engine is set up; every value is checked and final.
 #[derive(Clone, Debug)]
@@ -129,10 +132,19 @@ impl Engine {
             .name("tale-llama-cpp".into())
             .spawn(move || worker::run(&config, receiver, ready, &shared.0, &shared.1))
             .map_err(|e| {
-                Error::new(ErrorKind::ResourceExhausted, "cannot start the engine's thread").caused_by(&e)
+                Error::new(
+                    ErrorKind::ResourceExhausted,
+                    "cannot start the engine's thread",
+                )
+                .caused_by(&e)
             })?;
         // From here on a drop of this future joins the thread, which is then done soon.
-        let engine = Self { jobs: Some(jobs), stop, counters, thread: Some(thread) };
+        let engine = Self {
+            jobs: Some(jobs),
+            stop,
+            counters,
+            thread: Some(thread),
+        };
         match is_ready.await {
             Ok(Ok(ready)) => Ok((engine, ready)),
             Ok(Err(error)) => Err(error),

@@ -27,9 +27,17 @@ pub(super) enum Start {
     /// In `slot`, keeping its first `keep` tokens.
     There { slot: usize, keep: usize },
     /// In `slot`, with the first `keep` tokens of `from`.
-    Copy { slot: usize, from: usize, keep: usize },
+    Copy {
+        slot: usize,
+        from: usize,
+        keep: usize,
+    },
     /// In `slot`, once `source` has evaluated `until` tokens.
-    Wait { slot: usize, source: usize, until: usize },
+    Wait {
+        slot: usize,
+        source: usize,
+        until: usize,
+    },
 }
 
 /// Tokens that a copy must save. A copy moves the whole buffer of a slot, some 25 MB for a model of
@@ -47,7 +55,8 @@ pub(super) fn choose(slots: &[View<'_>], prompt: &[LlamaToken], reuse: bool) -> 
     let shared = |tokens: &[LlamaToken]| common(tokens, prompt).min(most);
     let oldest = || {
         let free = slots.iter().enumerate().filter(|(_, s)| s.free);
-        free.min_by_key(|(_, s)| (s.last_used, s.cached.len())).map(|(i, _)| i)
+        free.min_by_key(|(_, s)| (s.last_used, s.cached.len()))
+            .map(|(i, _)| i)
     };
     if !reuse {
         return oldest().map(|slot| Start::There { slot, keep: 0 });
@@ -74,10 +83,18 @@ pub(super) fn choose(slots: &[View<'_>], prompt: &[LlamaToken], reuse: bool) -> 
     let (from, there) = best(&|s| shared(s.cached))?;
     let (source, coming) = best(&|s| shared(s.coming))?;
     if source != slot && coming >= keep.max(there) + WORTH_WAITING {
-        return Some(Start::Wait { slot, source, until: coming });
+        return Some(Start::Wait {
+            slot,
+            source,
+            until: coming,
+        });
     }
     if from != slot && there >= keep + WORTH_COPYING {
-        return Some(Start::Copy { slot, from, keep: there });
+        return Some(Start::Copy {
+            slot,
+            from,
+            keep: there,
+        });
     }
     Some(Start::There { slot, keep })
 }
@@ -96,7 +113,13 @@ mod tests {
     }
 
     fn slot(cached: &[LlamaToken], free: bool, last_used: u64) -> View<'_> {
-        View { cached, coming: &[], prompt_len: cached.len(), free, last_used }
+        View {
+            cached,
+            coming: &[],
+            prompt_len: cached.len(),
+            free,
+            last_used,
+        }
     }
 
     fn check(slots: &[View<'_>], prompt: &[LlamaToken], expected: Option<Start>) {
@@ -107,28 +130,52 @@ mod tests {
     fn the_slot_that_saw_most_of_the_prompt_goes_on() {
         let (a, b) = (tokens(0..40), tokens(100..140));
         let slots = [slot(&b, true, 1), slot(&a, true, 2)];
-        check(&slots, &tokens(0..50), Some(Start::There { slot: 1, keep: 40 }));
+        check(
+            &slots,
+            &tokens(0..50),
+            Some(Start::There { slot: 1, keep: 40 }),
+        );
     }
 
     #[test]
     fn the_last_token_is_always_evaluated() {
         let a = tokens(0..40);
-        check(&[slot(&a, true, 1)], &tokens(0..40), Some(Start::There { slot: 0, keep: 39 }));
-        check(&[slot(&a, true, 1)], &tokens(0..1), Some(Start::There { slot: 0, keep: 0 }));
+        check(
+            &[slot(&a, true, 1)],
+            &tokens(0..40),
+            Some(Start::There { slot: 0, keep: 39 }),
+        );
+        check(
+            &[slot(&a, true, 1)],
+            &tokens(0..1),
+            Some(Start::There { slot: 0, keep: 0 }),
+        );
     }
 
     #[test]
     fn a_busy_slot_is_copied_from() {
         let a = tokens(0..40);
         let slots = [slot(&a, false, 2), slot(&[], true, 0)];
-        check(&slots, &tokens(0..50), Some(Start::Copy { slot: 1, from: 0, keep: 40 }));
+        check(
+            &slots,
+            &tokens(0..50),
+            Some(Start::Copy {
+                slot: 1,
+                from: 0,
+                keep: 40,
+            }),
+        );
     }
 
     #[test]
     fn a_few_tokens_are_not_worth_a_copy() {
         let a = tokens(0..10);
         let slots = [slot(&a, false, 2), slot(&[], true, 0)];
-        check(&slots, &tokens(0..50), Some(Start::There { slot: 1, keep: 0 }));
+        check(
+            &slots,
+            &tokens(0..50),
+            Some(Start::There { slot: 1, keep: 0 }),
+        );
     }
 
     #[test]
@@ -138,18 +185,51 @@ mod tests {
         let slots = [slot(&long, true, 1), slot(&other, true, 2)];
         check(&slots, &prompt, Some(Start::There { slot: 0, keep: 20 }));
         let slots = [slot(&long, true, 2), slot(&other, true, 1)];
-        check(&slots, &prompt, Some(Start::Copy { slot: 1, from: 0, keep: 20 }));
+        check(
+            &slots,
+            &prompt,
+            Some(Start::Copy {
+                slot: 1,
+                from: 0,
+                keep: 20,
+            }),
+        );
     }
 
     #[test]
     fn a_beginning_under_evaluation_is_waited_for() {
         let (now, coming) = (tokens(0..8), tokens(0..60));
-        let busy = View { cached: &now, coming: &coming, prompt_len: 60, free: false, last_used: 3 };
+        let busy = View {
+            cached: &now,
+            coming: &coming,
+            prompt_len: 60,
+            free: false,
+            last_used: 3,
+        };
         let slots = [busy, slot(&[], true, 0)];
-        check(&slots, &tokens(0..50), Some(Start::Wait { slot: 1, source: 0, until: 49 }));
+        check(
+            &slots,
+            &tokens(0..50),
+            Some(Start::Wait {
+                slot: 1,
+                source: 0,
+                until: 49,
+            }),
+        );
         // What is there already is not waited for.
-        let busy = View { cached: &coming[..45], ..busy };
-        check(&[busy, slot(&[], true, 0)], &tokens(0..50), Some(Start::Copy { slot: 1, from: 0, keep: 45 }));
+        let busy = View {
+            cached: &coming[..45],
+            ..busy
+        };
+        check(
+            &[busy, slot(&[], true, 0)],
+            &tokens(0..50),
+            Some(Start::Copy {
+                slot: 1,
+                from: 0,
+                keep: 45,
+            }),
+        );
     }
 
     #[test]
@@ -162,6 +242,9 @@ mod tests {
     fn without_reuse_the_oldest_slot_starts_anew() {
         let a = tokens(0..40);
         let slots = [slot(&a, true, 2), slot(&a, true, 1)];
-        assert_eq!(choose(&slots, &a, false), Some(Start::There { slot: 1, keep: 0 }));
+        assert_eq!(
+            choose(&slots, &a, false),
+            Some(Start::There { slot: 1, keep: 0 })
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! kernel from eight rows on; a single row has a third. Attention has one way for fewer than 64 rows
 //! of a sequence, another for more, and one of its own for a single row of a single sequence. So the
 //! last bits of a sequence's logits, and with them now and then a token, depend on what stands
-//! beside it: with Q4_K_M weights the same prompt had logits in three versions.
+//! beside it: with `Q4_K_M` weights the same prompt had logits in three versions.
 //!
 //! Hence in a reproducible engine every call has at least eight rows and a multiple of four, as many
 //! outputs, and no more than 60 rows of a sequence. Rows that are missing are filled with tokens
@@ -52,7 +52,9 @@ pub(super) enum Shape {
 impl Shape {
     /// The shape that `config` asks for, as far as the model lets itself be computed so.
     pub(super) fn of(config: &Config, model: &LlamaModel) -> Self {
-        let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+        let architecture = model
+            .meta_val_str("general.architecture")
+            .unwrap_or_default();
         // Rows of a mixture of experts are regrouped by expert inside; a recurrent state cannot
         // forget the rows that only fill up; a GPU has kernels of its own.
         let experts = model.meta_val_str(&format!("{architecture}.expert_count"));
@@ -120,7 +122,12 @@ impl Rows {
     /// `batch` is the most rows of a prompt where the shape does not say less.
     pub(super) fn new(shape: Shape, sequences: usize, batch: usize) -> Self {
         let most = batch.max(PIECE).max(sequences);
-        Self { shape, sequences, batch: LlamaBatch::new(most, 1), fillers: Vec::new() }
+        Self {
+            shape,
+            sequences,
+            batch: LlamaBatch::new(most, 1),
+            fillers: Vec::new(),
+        }
     }
 
     pub(super) fn batch(&mut self) -> &mut LlamaBatch<'static> {
@@ -136,8 +143,10 @@ impl Rows {
     pub(super) fn fill_generating(&mut self, slots: &[Slot]) -> Vec<(usize, i32)> {
         self.clear();
         let mut generating = (0..slots.len()).filter(|&i| slots[i].is_generating());
-        let Some(first) = generating.next() else { return Vec::new() };
-        let last = generating.last().unwrap_or(first);
+        let Some(first) = generating.next() else {
+            return Vec::new();
+        };
+        let last = generating.next_back().unwrap_or(first);
         let range = if self.shape == Shape::Groups {
             let rows = filled(last + 1 - first);
             let start = first.min(self.sequences - rows);
@@ -149,10 +158,12 @@ impl Rows {
         for index in range {
             let slot = slots.get(index);
             let length = slot.map_or(0, |s| s.cached.len());
-            let next = slot.and_then(|s| s.task.as_ref()).and_then(|t| match t.phase {
-                Phase::Generating { next } => Some(next),
-                _ => None,
-            });
+            let next = slot
+                .and_then(|s| s.task.as_ref())
+                .and_then(|t| match t.phase {
+                    Phase::Generating { next } => Some(next),
+                    _ => None,
+                });
             if let Some(token) = next {
                 outputs.push((index, self.add(index, token, length, true)));
             } else if self.shape == Shape::Groups {
@@ -165,17 +176,39 @@ impl Rows {
 
     /// Fills in tokens of `prompt` from `from` on, at most `room` of them and as many as one call
     /// may have of a sequence.
-    pub(super) fn fill_prompt(&mut self, slot: usize, prompt: &[LlamaToken], from: usize, room: usize) -> Piece {
+    pub(super) fn fill_prompt(
+        &mut self,
+        slot: usize,
+        prompt: &[LlamaToken],
+        from: usize,
+        room: usize,
+    ) -> Piece {
         self.clear();
-        let most = if self.shape.is_reproducible() { PIECE } else { room };
+        let most = if self.shape.is_reproducible() {
+            PIECE
+        } else {
+            room
+        };
         let tokens = (prompt.len() - from).min(most).min(room);
         let ends = from + tokens == prompt.len();
-        let rows = if self.shape.is_reproducible() { filled(tokens) } else { tokens };
+        let rows = if self.shape.is_reproducible() {
+            filled(tokens)
+        } else {
+            tokens
+        };
         // The outputs are rows of the last product, so there are eight of them, the last true one among them.
-        let outputs = if self.shape.is_reproducible() { rows - FEWEST } else { rows - 1 };
+        let outputs = if self.shape.is_reproducible() {
+            rows - FEWEST
+        } else {
+            rows - 1
+        };
         let mut output = None;
         for row in 0..rows {
-            let token = prompt.get(from + row).copied().filter(|_| row < tokens).unwrap_or(FILLER);
+            let token = prompt
+                .get(from + row)
+                .copied()
+                .filter(|_| row < tokens)
+                .unwrap_or(FILLER);
             let place = self.add(slot, token, from + row, ends && row >= outputs);
             if ends && row + 1 == tokens {
                 output = Some(place);

@@ -68,24 +68,48 @@ impl Sampler {
     ) -> Result<Self> {
         let grammar = grammar.map(|text| compile(model, text)).transpose()?;
         let penalised = (drawing.repetition_penalty - 1.0).abs() > f32::EPSILON;
-        let seen = if penalised { prompt.iter().map(|t| t.0).collect() } else { HashSet::new() };
+        let seen = if penalised {
+            prompt.iter().map(|t| t.0).collect()
+        } else {
+            HashSet::new()
+        };
         let random = SplitMix64(drawing.seed);
-        Ok(Self { drawing, random, seen, grammar })
+        Ok(Self {
+            drawing,
+            random,
+            seen,
+            grammar,
+        })
     }
 
     /// Draws the next token.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`]: the grammar allows no token at all here.
-    pub(super) fn draw(&mut self, logits: &[f32], model: &LlamaModel, scratch: &mut Scratch) -> Result<LlamaToken> {
+    pub(super) fn draw(
+        &mut self,
+        logits: &[f32],
+        model: &LlamaModel,
+        scratch: &mut Scratch,
+    ) -> Result<LlamaToken> {
         let penalised = (self.drawing.repetition_penalty - 1.0).abs() > f32::EPSILON;
         let mut token = if penalised {
             scratch.logits.clear();
             scratch.logits.extend_from_slice(logits);
             self.penalise(&mut scratch.logits);
-            pick(&scratch.logits, &self.drawing, &mut self.random, &mut scratch.candidates)
+            pick(
+                &scratch.logits,
+                &self.drawing,
+                &mut self.random,
+                &mut scratch.candidates,
+            )
         } else {
-            pick(logits, &self.drawing, &mut self.random, &mut scratch.candidates)
+            pick(
+                logits,
+                &self.drawing,
+                &mut self.random,
+                &mut scratch.candidates,
+            )
         };
         if let Some(grammar) = &mut self.grammar {
             // Most tokens are what the grammar allows anyway; asking for one is far cheaper than
@@ -96,7 +120,12 @@ impl Sampler {
                     scratch.logits.extend_from_slice(logits);
                 }
                 forbid(grammar, &mut scratch.logits)?;
-                token = pick(&scratch.logits, &self.drawing, &mut self.random, &mut scratch.candidates);
+                token = pick(
+                    &scratch.logits,
+                    &self.drawing,
+                    &mut self.random,
+                    &mut scratch.candidates,
+                );
             }
             if !model.vocab().is_eog(LlamaToken(token)) {
                 grammar.accept(LlamaToken(token));
@@ -112,7 +141,11 @@ impl Sampler {
         let penalty = self.drawing.repetition_penalty;
         for &token in &self.seen {
             if let Some(logit) = usize::try_from(token).ok().and_then(|t| logits.get_mut(t)) {
-                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+                *logit = if *logit > 0.0 {
+                    *logit / penalty
+                } else {
+                    *logit * penalty
+                };
             }
         }
     }
@@ -121,9 +154,12 @@ impl Sampler {
 fn compile(model: &LlamaModel, text: &str) -> Result<LlamaSampler> {
     let (compiled, errors) = crate::logs::capture(|| LlamaSampler::grammar(model, text, "root"));
     compiled.map_err(|e| {
-        let mut error = Error::new(ErrorKind::InvalidInput, "the grammar is no GBNF with a rule `root`")
-            .hint("llama.cpp's `grammars/README.md` describes the notation")
-            .caused_by(&e);
+        let mut error = Error::new(
+            ErrorKind::InvalidInput,
+            "the grammar is no GBNF with a rule `root`",
+        )
+        .hint("llama.cpp's `grammars/README.md` describes the notation")
+        .caused_by(&e);
         error.causes.extend(errors);
         error
     })
@@ -131,14 +167,19 @@ fn compile(model: &LlamaModel, text: &str) -> Result<LlamaSampler> {
 
 /// Whether the grammar allows `token` next.
 fn allows(grammar: &mut LlamaSampler, token: i32) -> bool {
-    let mut one = LlamaTokenDataArray::new(vec![LlamaTokenData::new(LlamaToken(token), 0.0, 0.0)], false);
+    let mut one = LlamaTokenDataArray::new(
+        vec![LlamaTokenData::new(LlamaToken(token), 0.0, 0.0)],
+        false,
+    );
     grammar.apply(&mut one);
     one.data.first().is_some_and(|t| t.logit().is_finite())
 }
 
 /// Takes every token that the grammar does not allow out of the running.
 fn forbid(grammar: &mut LlamaSampler, logits: &mut [f32]) -> Result<()> {
-    let all = (0..).zip(logits.iter()).map(|(i, &logit)| LlamaTokenData::new(LlamaToken(i), logit, 0.0));
+    let all = (0..)
+        .zip(logits.iter())
+        .map(|(i, &logit)| LlamaTokenData::new(LlamaToken(i), logit, 0.0));
     let mut all = LlamaTokenDataArray::from_iter(all, false);
     grammar.apply(&mut all);
     let mut any = false;
@@ -149,11 +190,19 @@ fn forbid(grammar: &mut LlamaSampler, logits: &mut [f32]) -> Result<()> {
     if any {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::InvalidInput, "the grammar allows none of the model's tokens here"))
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        "the grammar allows none of the model's tokens here",
+    ))
 }
 
 /// One draw from `logits`, with no memory but `random`.
-fn pick(logits: &[f32], drawing: &Drawing, random: &mut SplitMix64, candidates: &mut Vec<Candidate>) -> i32 {
+fn pick(
+    logits: &[f32],
+    drawing: &Drawing,
+    random: &mut SplitMix64,
+    candidates: &mut Vec<Candidate>,
+) -> i32 {
     let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     if drawing.temperature <= 0.0 {
         return first_at_least(logits, best);
@@ -179,7 +228,11 @@ fn pick(logits: &[f32], drawing: &Drawing, random: &mut SplitMix64, candidates: 
     first_at_least(logits, best)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a vocabulary has less than 2^31 tokens")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a vocabulary has less than 2^31 tokens"
+)]
 fn first_at_least(logits: &[f32], best: f32) -> i32 {
     logits.iter().position(|&l| l >= best).unwrap_or(0) as i32
 }
@@ -191,7 +244,11 @@ fn list(logits: &[f32], best: f32, temperature: f32, candidates: &mut Vec<Candid
     for (token, &logit) in (0..).zip(logits) {
         if logit >= least {
             let weight = f64::from((logit - best) / temperature).exp();
-            candidates.push(Candidate { token, logit, weight });
+            candidates.push(Candidate {
+                token,
+                logit,
+                weight,
+            });
         }
     }
 }
@@ -242,7 +299,13 @@ mod tests {
     use super::*;
 
     fn drawing(temperature: f32, top_p: f32, top_k: usize) -> Drawing {
-        Drawing { temperature, top_p, top_k, repetition_penalty: 1.0, seed: 1024 }
+        Drawing {
+            temperature,
+            top_p,
+            top_k,
+            repetition_penalty: 1.0,
+            seed: 1024,
+        }
     }
 
     /// How often each token is drawn in 20,000 tries.
@@ -253,30 +316,60 @@ mod tests {
             let token = pick(logits, drawing, &mut random, &mut Vec::new());
             counts[usize::try_from(token).unwrap()] += 1;
         }
-        counts.into_iter().map(|c| f64::from(c) / 20_000.0).collect()
+        counts
+            .into_iter()
+            .map(|c| f64::from(c) / 20_000.0)
+            .collect()
     }
 
     fn check(logits: &[f32], drawing: &Drawing, expected: &[f64]) {
         // Five standard deviations of 20,000 tries are at most 0.018.
         for (got, expected) in shares(logits, drawing).iter().zip(expected) {
-            assert!((got - expected).abs() < 0.018, "{got} is not {expected} under {drawing:?}");
+            assert!(
+                (got - expected).abs() < 0.018,
+                "{got} is not {expected} under {drawing:?}"
+            );
         }
     }
 
-    const HALF_QUARTER: [f32; 4] = [-0.693_147, -1.386_294, -2.079_441_5, -2.079_441_5];
+    /// Logarithms of 4/8, 2/8, 1/8 and 1/8, but for a common term.
+    const HALF_QUARTER: [f32; 4] = {
+        let ln2 = std::f32::consts::LN_2;
+        [2.0 * ln2, ln2, 0.0, 0.0]
+    };
 
     #[test]
     fn tokens_are_drawn_with_their_probability() {
-        check(&HALF_QUARTER, &drawing(1.0, 1.0, 0), &[0.5, 0.25, 0.125, 0.125]);
+        check(
+            &HALF_QUARTER,
+            &drawing(1.0, 1.0, 0),
+            &[0.5, 0.25, 0.125, 0.125],
+        );
         // Halving the temperature squares the weights: 16, 4, 1 and 1 of 22.
-        check(&HALF_QUARTER, &drawing(0.5, 1.0, 0), &[16.0 / 22.0, 4.0 / 22.0, 1.0 / 22.0, 1.0 / 22.0]);
+        check(
+            &HALF_QUARTER,
+            &drawing(0.5, 1.0, 0),
+            &[16.0 / 22.0, 4.0 / 22.0, 1.0 / 22.0, 1.0 / 22.0],
+        );
     }
 
     #[test]
     fn top_k_and_top_p_leave_the_likeliest() {
-        check(&HALF_QUARTER, &drawing(1.0, 1.0, 2), &[2.0 / 3.0, 1.0 / 3.0, 0.0, 0.0]);
-        check(&HALF_QUARTER, &drawing(1.0, 0.7, 0), &[2.0 / 3.0, 1.0 / 3.0, 0.0, 0.0]);
-        check(&HALF_QUARTER, &drawing(1.0, 0.8, 0), &[4.0 / 7.0, 2.0 / 7.0, 1.0 / 7.0, 0.0]);
+        check(
+            &HALF_QUARTER,
+            &drawing(1.0, 1.0, 2),
+            &[2.0 / 3.0, 1.0 / 3.0, 0.0, 0.0],
+        );
+        check(
+            &HALF_QUARTER,
+            &drawing(1.0, 0.7, 0),
+            &[2.0 / 3.0, 1.0 / 3.0, 0.0, 0.0],
+        );
+        check(
+            &HALF_QUARTER,
+            &drawing(1.0, 0.8, 0),
+            &[4.0 / 7.0, 2.0 / 7.0, 1.0 / 7.0, 0.0],
+        );
         check(&HALF_QUARTER, &drawing(1.0, 0.01, 0), &[1.0, 0.0, 0.0, 0.0]);
     }
 
@@ -287,13 +380,20 @@ mod tests {
 
     #[test]
     fn forbidden_and_absent_numbers_are_never_drawn() {
-        check(&[f32::NEG_INFINITY, 1.0, f32::NAN], &drawing(2.0, 0.9, 0), &[0.0, 1.0, 0.0]);
+        check(
+            &[f32::NEG_INFINITY, 1.0, f32::NAN],
+            &drawing(2.0, 0.9, 0),
+            &[0.0, 1.0, 0.0],
+        );
     }
 
     #[test]
     fn the_generator_is_the_published_one() {
         // First outputs for seed 1234567, as listed with the reference implementation.
         let mut random = SplitMix64(1_234_567);
-        assert_eq!([random.next(), random.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!(
+            [random.next(), random.next()],
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
+        );
     }
 }

@@ -6,7 +6,12 @@ use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use tale_api::{Error, FinishReason, Result};
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
-use super::{Job, Outcome, prefix::View, sampler::{Sampler, Scratch}, stop::Visible};
+use super::{
+    Job, Outcome,
+    prefix::View,
+    sampler::{Sampler, Scratch},
+    stop::Visible,
+};
 
 /// A sequence: what is stored for it, and who uses it.
 #[derive(Default)]
@@ -57,11 +62,19 @@ impl Slot {
     /// `exact`: whether what was generated is as good for a prompt as what was a prompt.
     pub(super) fn view(&self, exact: bool) -> View<'_> {
         let coming = match &self.task {
-            Some(Task { phase: Phase::Prompt, prompt, .. }) => prompt.as_slice(),
+            Some(Task {
+                phase: Phase::Prompt,
+                prompt,
+                ..
+            }) => prompt.as_slice(),
             _ => &[],
         };
         View {
-            cached: if exact { &self.cached } else { &self.cached[..self.prompt_len.min(self.cached.len())] },
+            cached: if exact {
+                &self.cached
+            } else {
+                &self.cached[..self.prompt_len.min(self.cached.len())]
+            },
             coming,
             prompt_len: self.prompt_len,
             free: self.task.is_none(),
@@ -70,7 +83,13 @@ impl Slot {
     }
 
     pub(super) fn is_generating(&self) -> bool {
-        matches!(self.task, Some(Task { phase: Phase::Generating { .. }, .. }))
+        matches!(
+            self.task,
+            Some(Task {
+                phase: Phase::Generating { .. },
+                ..
+            })
+        )
     }
 }
 

@@ -20,7 +20,10 @@ impl Visible {
     /// `stops` end the completion and are no part of it; empty ones are ignored.
     pub(super) fn new(mut stops: Vec<String>) -> Self {
         stops.retain(|s| !s.is_empty());
-        Self { stops, ..Self::default() }
+        Self {
+            stops,
+            ..Self::default()
+        }
     }
 
     /// Takes the bytes of one more token.
@@ -145,23 +148,53 @@ mod tests {
     #[test]
     fn a_character_is_shown_whole() {
         let euro = "€".as_bytes();
-        check(&[], &[&euro[..1], &euro[1..2], &euro[2..], b"1"], &["", "", "€", "1"], "€1", false);
+        check(
+            &[],
+            &[&euro[..1], &euro[1..2], &euro[2..], b"1"],
+            &["", "", "€", "1"],
+            "€1",
+            false,
+        );
     }
 
     #[test]
     fn bytes_of_no_character_are_replaced() {
-        check(&[], &[b"a\xffb", b"\xe2\x82"], &["a\u{fffd}b", ""], "a\u{fffd}b\u{fffd}", false);
+        check(
+            &[],
+            &[b"a\xffb", b"\xe2\x82"],
+            &["a\u{fffd}b", ""],
+            "a\u{fffd}b\u{fffd}",
+            false,
+        );
     }
 
     #[test]
     fn no_part_of_a_stop_text_is_shown() {
-        check(&["\n\nQ:"], &[b"1\n", b"\nQ", b": next"], &["1", "", ""], "1", true);
+        check(
+            &["\n\nQ:"],
+            &[b"1\n", b"\nQ", b": next"],
+            &["1", "", ""],
+            "1",
+            true,
+        );
     }
 
     #[test]
     fn what_only_began_like_a_stop_text_is_shown_later() {
-        check(&["ABC"], &[b"xA", b"B", b"D"], &["x", "", "ABD"], "xABD", false);
-        check(&["aab"], &[b"aa", b"a", b"c"], &["", "a", "aac"], "aaac", false);
+        check(
+            &["ABC"],
+            &[b"xA", b"B", b"D"],
+            &["x", "", "ABD"],
+            "xABD",
+            false,
+        );
+        check(
+            &["aab"],
+            &[b"aa", b"a", b"c"],
+            &["", "a", "aac"],
+            "aaac",
+            false,
+        );
     }
 
     #[test]
@@ -173,6 +206,12 @@ mod tests {
     #[test]
     fn stop_texts_of_several_bytes_a_character() {
         let answer = "答案。".as_bytes();
-        check(&["案。"], &[&answer[..4], &answer[4..7], &answer[7..]], &["答", "", ""], "答", true);
+        check(
+            &["案。"],
+            &[&answer[..4], &answer[4..7], &answer[7..]],
+            &["答", "", ""],
+            "答",
+            true,
+        );
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::model::Tokens;
 
 const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
-/// Q4_K_M: its products are done by kernels that depend on the number of rows.
+/// In `Q4_K_M`: its products are done by kernels that depend on the number of rows.
 const QWEN: &str = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf";
 
 fn config(file: &str, slots: u32) -> Option<Config> {
@@ -40,7 +40,13 @@ async fn run(config: Config, prompts: &[String], together: bool) -> Vec<Outcome>
         let job = Job {
             prompt: ready.model.prompt_tokens(prompt),
             max_tokens: Some(3),
-            drawing: Drawing { temperature: 1.0, top_p: 1.0, top_k: 0, repetition_penalty: 1.0, seed },
+            drawing: Drawing {
+                temperature: 1.0,
+                top_p: 1.0,
+                top_k: 0,
+                repetition_penalty: 1.0,
+                seed,
+            },
             stop: Vec::new(),
             grammar: None,
             deltas: None,
@@ -74,13 +80,30 @@ fn prompts() -> Vec<String> {
 
 /// Runs alone without any reuse against runs together with reuse.
 async fn check(file: &str, slots: u32) {
-    let Some(config) = config(file, slots) else { return };
+    let Some(config) = config(file, slots) else {
+        return;
+    };
     let prompts = prompts();
-    let alone = run(Config { prefix_cache: false, ..config.clone() }, &prompts, false).await;
+    let alone = run(
+        Config {
+            prefix_cache: false,
+            ..config.clone()
+        },
+        &prompts,
+        false,
+    )
+    .await;
     let together = run(config, &prompts, true).await;
-    assert!(together.iter().any(|o| o.cached_input_tokens > 0), "nothing was reused");
+    assert!(
+        together.iter().any(|o| o.cached_input_tokens > 0),
+        "nothing was reused"
+    );
     for (i, (a, b)) in alone.iter().zip(&together).enumerate() {
-        assert_eq!((a.fingerprint, &a.text), (b.fingerprint, &b.text), "prompt {i} beside others");
+        assert_eq!(
+            (a.fingerprint, &a.text),
+            (b.fingerprint, &b.text),
+            "prompt {i} beside others"
+        );
     }
 }
 

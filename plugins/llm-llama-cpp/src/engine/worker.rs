@@ -41,20 +41,39 @@ pub(super) fn run(
     stop: &AtomicBool,
     counters: &Counters,
 ) {
-    let lora = config.lora.as_ref().map(|(path, scale)| (path.as_path(), *scale));
-    let Loaded { model, mut adapter, header } = match model::load(&config.path, config.gpu_layers, lora) {
+    let lora = config
+        .lora
+        .as_ref()
+        .map(|(path, scale)| (path.as_path(), *scale));
+    let Loaded {
+        model,
+        mut adapter,
+        header,
+    } = match model::load(&config.path, config.gpu_layers, lora) {
         Ok(loaded) => loaded,
         Err(error) => return drop(ready.send(Err(error))),
     };
     let shape = Shape::of(config, &model);
-    let started = context_length(config, &model)
-        .and_then(|length| Ok((length, Cache::new(&model, adapter.as_mut(), config, shape, length)?)));
+    let started = context_length(config, &model).and_then(|length| {
+        Ok((
+            length,
+            Cache::new(&model, &mut adapter, config, shape, length)?,
+        ))
+    });
     let (context, cache) = match started {
         Ok(started) => started,
         Err(error) => return drop(ready.send(Err(error))),
     };
     let reproducible = shape.is_reproducible();
-    if ready.send(Ok(Ready { model: Arc::clone(&model), header, context, reproducible })).is_err() {
+    if ready
+        .send(Ok(Ready {
+            model: Arc::clone(&model),
+            header,
+            context,
+            reproducible,
+        }))
+        .is_err()
+    {
         return;
     }
     let mut worker = Worker {
@@ -155,7 +174,9 @@ impl Worker<'_> {
         let exact = self.shape.generates_as_it_reads();
         while let Some(job) = self.queue.front() {
             let views: Vec<_> = self.slots.iter().map(|s| s.view(exact)).collect();
-            let Some(start) = prefix::choose(&views, &job.prompt, self.reuse) else { break };
+            let Some(start) = prefix::choose(&views, &job.prompt, self.reuse) else {
+                break;
+            };
             let job = self.queue.pop_front().expect("there is a front");
             if let Some(task) = Task::new(job, self.context, self.model) {
                 self.place(task, start);
@@ -166,7 +187,11 @@ impl Worker<'_> {
     /// Puts `task` where `start` says, with as much of its prompt as is there already.
     fn place(&mut self, mut task: Task, start: Start) {
         let (slot, keep) = match start {
-            Start::Wait { slot, source, until } => {
+            Start::Wait {
+                slot,
+                source,
+                until,
+            } => {
                 task.phase = Phase::Waiting { source, until };
                 self.slots[slot].task = Some(task);
                 return;
@@ -175,7 +200,8 @@ impl Worker<'_> {
             Start::Copy { slot, from, keep } => {
                 self.cache.copy(from, slot);
                 self.counters.copies.fetch_add(1, Ordering::Relaxed);
-                self.slots[slot].cached = self.slots[from].cached.clone();
+                let copied = self.slots[from].cached.clone();
+                self.slots[slot].cached = copied;
                 (slot, keep)
             }
         };
@@ -194,21 +220,35 @@ impl Worker<'_> {
     fn resume_waiting(&mut self) {
         let exact = self.shape.generates_as_it_reads();
         for index in 0..self.slots.len() {
-            let Some(Task { phase: Phase::Waiting { source, until }, .. }) = self.slots[index].task else {
+            let Some(Task {
+                phase: Phase::Waiting { source, until },
+                ..
+            }) = self.slots[index].task
+            else {
                 continue;
             };
             let source = &self.slots[source];
-            let coming = matches!(source.task, Some(Task { phase: Phase::Prompt, .. }));
+            let coming = matches!(
+                source.task,
+                Some(Task {
+                    phase: Phase::Prompt,
+                    ..
+                })
+            );
             if coming && source.cached.len() < until {
                 continue;
             }
             let task = self.slots[index].task.take().expect("it was there above");
-            let views: Vec<_> = (0..).zip(&self.slots).map(|(i, s)| {
-                let mut view = s.view(exact);
-                view.free = i == index;
-                view
-            }).collect();
-            let start = prefix::choose(&views, &task.prompt, self.reuse).expect("its own slot is free");
+            let views: Vec<_> = (0..)
+                .zip(&self.slots)
+                .map(|(i, s)| {
+                    let mut view = s.view(exact);
+                    view.free = i == index;
+                    view
+                })
+                .collect();
+            let start =
+                prefix::choose(&views, &task.prompt, self.reuse).expect("its own slot is free");
             self.place(task, start);
         }
     }
@@ -219,7 +259,9 @@ impl Worker<'_> {
         let busy = |s: &Slot| s.task.is_some();
         let first = self.slots.iter().position(busy);
         let last = self.slots.iter().rposition(busy);
-        let (Some(first), Some(last)) = (first, last) else { return };
+        let (Some(first), Some(last)) = (first, last) else {
+            return;
+        };
         let gap = (first..last).find(|&i| !busy(&self.slots[i]));
         let count = self.slots[first..=last].iter().filter(|s| busy(s)).count();
         let worth = self.shape.gap_costs(last + 1 - first, count);
@@ -256,7 +298,11 @@ impl Worker<'_> {
         }
         for (index, output) in outputs {
             let slot = &mut self.slots[index];
-            if let Some(Task { phase: Phase::Generating { next }, .. }) = slot.task {
+            if let Some(Task {
+                phase: Phase::Generating { next },
+                ..
+            }) = slot.task
+            {
                 slot.cached.push(next);
                 slot.last_used = self.step;
                 self.draw(index, output);
@@ -271,7 +317,10 @@ impl Worker<'_> {
         for index in 0..self.slots.len() {
             while room > 0 && !stop.load(Ordering::Relaxed) {
                 let slot = &self.slots[index];
-                let Some(task) = slot.task.as_ref().filter(|t| t.phase == Phase::Prompt && !t.is_abandoned())
+                let Some(task) = slot
+                    .task
+                    .as_ref()
+                    .filter(|t| t.phase == Phase::Prompt && !t.is_abandoned())
                 else {
                     break;
                 };
@@ -282,11 +331,14 @@ impl Worker<'_> {
                     break;
                 }
                 room -= piece.tokens;
-                self.counters.prompt_tokens.fetch_add(piece.tokens as u64, Ordering::Relaxed);
+                self.counters
+                    .prompt_tokens
+                    .fetch_add(piece.tokens as u64, Ordering::Relaxed);
                 let slot = &mut self.slots[index];
                 slot.last_used = self.step;
                 if let Some(task) = &slot.task {
-                    slot.cached.extend_from_slice(&task.prompt[from..from + piece.tokens]);
+                    slot.cached
+                        .extend_from_slice(&task.prompt[from..from + piece.tokens]);
                 }
                 if let Some(output) = piece.output {
                     self.draw(index, output);
@@ -309,10 +361,14 @@ impl Worker<'_> {
 
     fn draw(&mut self, index: usize, output: i32) {
         let begun = Instant::now();
-        let Some(task) = &mut self.slots[index].task else { return };
+        let Some(task) = &mut self.slots[index].task else {
+            return;
+        };
         let logits = self.cache.logits(output);
         let drawn = task.draw(logits, self.model, &mut self.scratch, &mut self.piece);
-        self.counters.generated_tokens.fetch_add(1, Ordering::Relaxed);
+        self.counters
+            .generated_tokens
+            .fetch_add(1, Ordering::Relaxed);
         count(&self.counters.sampling_ns, begun);
         match drawn {
             Ok(None) => {}
@@ -322,7 +378,10 @@ impl Worker<'_> {
     }
 
     fn end(&mut self, slot: usize, how: Result<FinishReason>) {
-        let task = self.slots[slot].task.take().expect("only a slot with a request ends one");
+        let task = self.slots[slot]
+            .task
+            .take()
+            .expect("only a slot with a request ends one");
         match how {
             Ok(reason) => task.finish(reason),
             Err(error) => task.fail(error),
