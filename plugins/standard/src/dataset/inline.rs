@@ -68,8 +68,22 @@ impl Inline {
                     format!("two questions have the id `{id}`"),
                 ));
             }
-            let InlineQuestion { text, gold, kind, language, options, .. } = q;
-            questions.push(Question { id, text, gold, kind, language, options });
+            let InlineQuestion {
+                text,
+                gold,
+                kind,
+                language,
+                options,
+                ..
+            } = q;
+            questions.push(Question {
+                id,
+                text,
+                gold,
+                kind,
+                language,
+                options,
+            });
         }
         Ok(Self { questions })
     }
@@ -93,12 +107,20 @@ impl Dataset for Inline {
                 .ok()
                 .filter(|start| *start < self.questions.len())
                 .ok_or_else(|| {
-                    Error::new(ErrorKind::InvalidInput, format!("no cursor of ours: `{cursor}`"))
+                    Error::new(
+                        ErrorKind::InvalidInput,
+                        format!("no cursor of ours: `{cursor}`"),
+                    )
                 })?,
         };
-        let end = start.saturating_add(request.limit as usize).min(self.questions.len());
+        let end = start
+            .saturating_add(request.limit as usize)
+            .min(self.questions.len());
         let next = (end < self.questions.len()).then(|| end.to_string());
-        Ok(Page { questions: self.questions[start..end].to_vec(), next })
+        Ok(Page {
+            questions: self.questions[start..end].to_vec(),
+            next,
+        })
     }
 }
 
@@ -118,22 +140,45 @@ mod tests {
         ]}))
         .await
         .unwrap();
-        let first = set.page(PageRequest { cursor: None, limit: 2 }).await.unwrap();
+        let first = set
+            .page(PageRequest {
+                cursor: None,
+                limit: 2,
+            })
+            .await
+            .unwrap();
         let ids: Vec<_> = first.questions.iter().map(|q| q.id.as_str()).collect();
         assert_eq!(ids, ["1", "b"]);
-        let last = set.page(PageRequest { cursor: first.next, limit: 2 }).await.unwrap();
+        let last = set
+            .page(PageRequest {
+                cursor: first.next,
+                limit: 2,
+            })
+            .await
+            .unwrap();
         assert_eq!((last.questions[0].id.as_str(), last.next), ("3", None));
         assert_eq!(last.questions[0].language, "en");
     }
 
     #[tokio::test]
     async fn a_foreign_cursor_and_a_repeated_id_are_refused() {
-        let set = inline(serde_json::json!({"questions": [{"text": "1 + 1?"}]})).await.unwrap();
-        let request = PageRequest { cursor: Some("7".into()), limit: 1 };
-        assert_eq!(set.page(request).await.unwrap_err().kind, ErrorKind::InvalidInput);
+        let set = inline(serde_json::json!({"questions": [{"text": "1 + 1?"}]}))
+            .await
+            .unwrap();
+        let request = PageRequest {
+            cursor: Some("7".into()),
+            limit: 1,
+        };
+        assert_eq!(
+            set.page(request).await.unwrap_err().kind,
+            ErrorKind::InvalidInput
+        );
         let twice = serde_json::json!({"questions": [
             {"text": "a", "id": "x"}, {"text": "b", "id": "x"},
         ]});
-        assert_eq!(inline(twice).await.unwrap_err().kind, ErrorKind::InvalidOptions);
+        assert_eq!(
+            inline(twice).await.unwrap_err().kind,
+            ErrorKind::InvalidOptions
+        );
     }
 }

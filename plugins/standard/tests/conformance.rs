@@ -1,0 +1,51 @@
+//! Every component against the suite that every plugin passes.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tale_api::{
+    ComponentKind::{self, Dataset, Estimator, Feasibility},
+    conformance::{Sample, check},
+    host::Plugin,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_component_keeps_every_rule() {
+    let plugin = Plugin::linked(&tale_plugin_standard::PLUGIN).unwrap();
+    let gsm8k = "gsm8k-test-200.jsonl";
+    let zero = tempfile::tempdir().unwrap();
+    let path = zero.path().join("zero.jsonl");
+    let lines = "{\"question\": \"2 apples. How many?\", \"answer\": 2.0}\n".repeat(30);
+    std::fs::write(&path, lines.trim_end()).unwrap();
+    let questions = json!([{"text": "2+2?", "gold": "4"}, {"text": "3+3?", "gold": "6"}]);
+    let cases: Vec<(ComponentKind, &str, Value)> = vec![
+        (Dataset, "gsm8k", json!({"path": gsm8k})),
+        (Dataset, "gsm8k-zero", json!({"path": path})),
+        (Dataset, "inline", json!({"questions": questions})),
+        (
+            Dataset,
+            "jsonl",
+            json!({"path": gsm8k, "gold_after": "####"}),
+        ),
+        (Estimator, "zero-shot", json!({})),
+        (Estimator, "fixed", json!({"budget": 50})),
+        (Estimator, "none", json!({})),
+        (Feasibility, "greedy", json!({})),
+        (Feasibility, "correct", json!({})),
+    ];
+    let offered: Vec<_> = plugin
+        .manifest()
+        .components
+        .iter()
+        .map(|c| (c.kind, c.name.as_str()))
+        .collect();
+    let checked: Vec<_> = cases.iter().map(|(kind, name, _)| (*kind, *name)).collect();
+    assert_eq!(checked, offered, "a component without a case here");
+    for (kind, name, options) in cases {
+        let mut sample = Sample::new(options);
+        sample.env.base_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/data");
+        let report = check(&plugin, kind, name, &sample).await;
+        println!("{report}");
+        assert!(report.is_passed(), "{report}");
+    }
+}
