@@ -18,10 +18,6 @@ fn summary_without_times(place: &Place, run: &str) -> serde_json::Value {
     summary
 }
 
-/// Lines of the log that the replaying model writes, one a call.
-fn calls(place: &Place) -> usize {
-    place.read("calls.log").lines().count()
-}
 
 #[test]
 fn a_run_killed_ten_times_asks_nothing_twice_and_ends_the_same() {

@@ -3,10 +3,9 @@
 use clap::Args;
 use comfy_table::{Table, presets};
 
-use super::{Exit, Failure, Global, Outcome, interrupted, on_runtime, output};
+use super::{Exit, Global, Outcome, interrupted, on_runtime, output};
 use crate::{
-    diagnostics::Diagnostic,
-    fetch::{self, Check, Entry, FetchError, Fetched, Fetcher, Kind, Status, Store, catalogue},
+    fetch::{self, Check, Entry, Fetched, Fetcher, Kind, Status, Store, catalogue},
 };
 
 #[derive(Args)]
@@ -56,7 +55,7 @@ pub(super) fn list(entries: &[Entry], global: &Global) -> Outcome {
 }
 
 pub(super) fn fetch(entries: &[Entry], kind: Kind, args: &FetchArgs, global: &Global) -> Outcome {
-    let entry = catalogue::find(entries, kind, &args.name).map_err(explain)?;
+    let entry = catalogue::find(entries, kind, &args.name)?;
     if !global.quiet {
         let licence = match &entry.licence_note {
             Some(note) => format!("licence: {} ({note})", entry.licence),
@@ -66,11 +65,11 @@ pub(super) fn fetch(entries: &[Entry], kind: Kind, args: &FetchArgs, global: &Gl
     }
     let check = if args.verify { Check::Digest } else { Check::Size };
     on_runtime(async {
-        let fetcher = Fetcher::open().map_err(explain)?;
+        let fetcher = Fetcher::open()?;
         let progress: Box<dyn fetch::FetchProgress> =
             if global.quiet { Box::new(fetch::Silent) } else { fetch::for_people() };
         let fetched = tokio::select! {
-            fetched = fetcher.fetch(entry, check, &*progress) => fetched.map_err(explain)?,
+            fetched = fetcher.fetch(entry, check, &*progress) => fetched?,
             () = interrupted() => return Ok(Exit::Interrupted),
         };
         if global.json {
@@ -84,13 +83,4 @@ pub(super) fn fetch(entries: &[Entry], kind: Kind, args: &FetchArgs, global: &Gl
         }
         Ok(Exit::Done)
     })
-}
-
-fn explain(e: FetchError) -> Failure {
-    let diagnostic = Diagnostic::from_error(&e);
-    let diagnostic = match e.hint() {
-        Some(hint) => diagnostic.help(hint),
-        None => diagnostic,
-    };
-    Failure { code: 1, diagnostics: diagnostic.into() }
 }

@@ -15,9 +15,14 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
+use tale_api::host::LoadError;
+
 use crate::{
     diagnostics::{Diagnostic, Diagnostics},
+    fetch::FetchError,
+    pipeline::PipelineError,
     registry::Registry,
+    store::StoreError,
 };
 
 /// Token-budget-aware LLM reasoning: measure, estimate and prompt with token budgets (TALE).
@@ -117,8 +122,37 @@ impl Failure {
 /// Any other error ends a command with code 1.
 impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { code: 1, diagnostics: Diagnostics::from_error(&error) }
+        let mut diagnostics = Diagnostics::from_error(&error);
+        if let Some(hint) = hint(&error)
+            && let Some(first) = diagnostics.0.pop()
+        {
+            diagnostics.push(first.help(hint));
+        }
+        Self { code: 1, diagnostics }
     }
+}
+
+/// How to mend an error, from the first in its chain that knows.
+fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(e) = next {
+        if let Some(e) = e.downcast_ref::<StoreError>() {
+            return e.hint();
+        }
+        if let Some(e) = e.downcast_ref::<FetchError>() {
+            return e.hint();
+        }
+        if let Some(e) = e.downcast_ref::<LoadError>() {
+            return Some(e.hint());
+        }
+        if let Some(e) = e.downcast_ref::<PipelineError>()
+            && let PipelineError::Store(e) = e
+        {
+            return e.hint();
+        }
+        next = e.source();
+    }
+    None
 }
 
 type Outcome = Result<Exit, Failure>;

@@ -8,7 +8,7 @@ use serde_json::json;
 use tale_api::{PluginManifest, host::Plugin};
 
 use super::{Exit, Failure, Global, Outcome, output};
-use crate::registry::{Registry, load_error};
+use crate::registry::Registry;
 
 #[derive(Subcommand)]
 pub(super) enum PluginCommand {
@@ -88,10 +88,7 @@ fn offers(manifest: &PluginManifest) -> String {
 fn inspect(registry: &Registry, wanted: &str, global: &Global) -> Result<(), Failure> {
     if Path::new(wanted).is_file() {
         let path = PathBuf::from(wanted);
-        let inspected = Plugin::inspect(&path).map_err(|e| Failure {
-            code: 1,
-            diagnostics: load_error(&e).into(),
-        })?;
+        let inspected = Plugin::inspect(&path)?;
         if !global.json {
             output::line(&format!(
                 "{}\nsha256 {}\nABI {}",

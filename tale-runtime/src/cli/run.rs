@@ -87,8 +87,32 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     // Everything is committed and the journal free before the report reads it.
     drop(opened);
     drop(store);
-    let summary = tokio::task::block_in_place(|| report::write(&dir))?;
-    finish(args, global, &dir, &summary, ended)
+    let summary = tokio::task::block_in_place(|| report::write(&dir));
+    match (ended, summary) {
+        (Ok(ended), summary) => finish(args, global, &dir, &summary?, ended),
+        // What ended the run matters more than a report that fails for the same reason.
+        (Err(e), Err(_)) => Err(e.into()),
+        (Err(e), Ok(summary)) => {
+            show(global, &dir, &summary);
+            Err(e.into())
+        }
+    }
+}
+
+/// The numbers so far, and where the report is.
+fn show(global: &Global, dir: &Path, summary: &Summary) {
+    if global.json {
+        output::json(summary);
+        return;
+    }
+    output::line(&report::terminal(std::slice::from_ref(summary), None));
+    if let Some(savings) = report::savings(summary) {
+        output::line(&savings);
+    }
+    for note in report::notes(summary) {
+        output::line(&note);
+    }
+    output::line(&format!("report: {}", dir.join("report.html").display()));
 }
 
 fn finish(
@@ -96,21 +120,10 @@ fn finish(
     global: &Global,
     dir: &Path,
     summary: &Summary,
-    ended: Result<Ending, PipelineError>,
+    ended: Ending,
 ) -> Outcome {
-    if global.json {
-        output::json(summary);
-    } else {
-        output::line(&report::terminal(std::slice::from_ref(summary), None));
-        if let Some(savings) = report::savings(summary) {
-            output::line(&savings);
-        }
-        for note in report::notes(summary) {
-            output::line(&note);
-        }
-        output::line(&format!("report: {}", dir.join("report.html").display()));
-    }
-    match ended? {
+    show(global, dir, summary);
+    match ended {
         Ending::Interrupted => {
             output::note(&format!(
                 "interrupted; `tale run {}` goes on from here",

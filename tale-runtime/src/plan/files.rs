@@ -12,14 +12,16 @@ use crate::{
 };
 
 impl Resolver<'_> {
-    /// Gives an LLM whose plugin takes a model file (its schema has `path`) the file of its model.
+    /// Gives an LLM whose plugin takes a model file the file of its model. Such a plugin says so in
+    /// its schema: the option `path` is marked `"x-tale": "model-file"`.
     pub(super) fn model_file(
         &mut self,
         table: &[String],
         schema: &Value,
         options: &mut Map<String, Value>,
     ) {
-        if schema.pointer("/properties/path").is_none() || options.contains_key("path") {
+        let mark = schema.pointer("/properties/path/x-tale").and_then(Value::as_str);
+        if mark != Some("model-file") || options.contains_key("path") {
             return;
         }
         let Some(model) = options.get("model").and_then(Value::as_str).map(str::to_owned) else {

@@ -105,7 +105,14 @@ impl Plan {
         let Some(loaded) = loaded else { return Err(problems) };
         let base = loaded.source.base_dir().to_owned();
         let dirs: Vec<PathBuf> = loaded.manifest.plugin_dirs.iter().map(|d| base.join(d)).collect();
-        let registry = registry(&dirs)?;
+        let registry = match registry(&dirs) {
+            Ok(registry) => registry,
+            Err(e) => {
+                // What the manifest itself has wrong is told along with it.
+                problems.extend(e.0);
+                return Err(problems);
+            }
+        };
         let plan = Resolver { registry: &registry, loaded, problems: &mut problems }.plan();
         problems.sort();
         match plan {

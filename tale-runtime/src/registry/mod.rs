@@ -209,7 +209,6 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// A library that cannot be used, as people are told.
-#[must_use]
-pub fn load_error(e: &LoadError) -> Diagnostic {
+fn load_error(e: &LoadError) -> Diagnostic {
     Diagnostic::from_error(e).help(e.hint())
 }

@@ -17,6 +17,22 @@
 //! that the input does not write out.
 
 #![deny(missing_docs)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    clippy::many_single_char_names,
+    reason = "bounds are checked where a float becomes an integer, and formulas name their terms as \
+              textbooks do"
+)]
+#![allow(
+    clippy::match_same_arms,
+    clippy::option_option,
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "one line a rule reads better than rules joined because they end alike"
+)]
 
 mod bleu;
 mod budget;

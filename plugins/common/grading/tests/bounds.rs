@@ -15,6 +15,7 @@ fn nested(open: &str, inner: &str, close: &str, times: usize) -> String {
     format!("{}{inner}{}", open.repeat(times), close.repeat(times))
 }
 
+#[allow(clippy::too_many_lines, reason = "a list")]
 fn hostile() -> Vec<(&'static str, String)> {
     let laughs = (0..40).fold("x".to_owned(), |inner, _| {
         if inner.len() > 200_000 {
