@@ -35,9 +35,10 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         options[name] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     }
     let llm = LlamaCpp::create(serde_json::from_value(options)?, CreateEnv::default()).await?;
-    let mut requests = Vec::new();
+    let (mut texts, mut requests) = (Vec::new(), Vec::new());
     for index in 0..sequences {
         let text = numbers(&llm, index * 1000 + 1, prompt).await?;
+        texts.push(text.clone());
         requests.push(GenerateRequest {
             messages: vec![Message::user(text)],
             sampling: Sampling {
@@ -71,7 +72,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         reason = "token counts are far below 2^52"
     )]
     let line = serde_json::json!({
-        "sequences": sequences, "input_tokens": input, "output_tokens": made, "seconds": seconds,
+        "prompts": texts, "sequences": sequences, "input_tokens": input, "output_tokens": made, "seconds": seconds,
         "speed_pp": input as f64 / to_first, "speed_tg": made as f64 / (seconds - to_first),
         "speed": (input + made) as f64 / seconds,
         "steps": stats.steps, "decoding_s": stats.decoding.as_secs_f64(), "sampling_s": stats.sampling.as_secs_f64(),

@@ -36,7 +36,7 @@ fn filled(rows: usize) -> usize {
 
 /// Rows of one sequence in one call: the most that is a multiple of [`GROUP`] and below the 64 from
 /// which attention takes another way.
-const PIECE: usize = 60;
+const PIECE: u32 = 60;
 
 /// Which rows a call may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,11 @@ impl Shape {
         }
     }
 
+    /// The most rows of a call beside a piece of prompts as long as the option `batch` says.
+    pub(super) fn most_rows(self, sequences: u32) -> u32 {
+        sequences.max(PIECE)
+    }
+
     /// Cells of a sequence beyond its length, for rows that only fill up.
     pub(super) fn spare_cells(self) -> u32 {
         if self.is_reproducible() { 8 } else { 0 }
@@ -103,6 +108,7 @@ impl Shape {
 
 /// A piece of a prompt that was filled in.
 pub(super) struct Piece {
+    pub(super) slot: usize,
     /// Tokens of the prompt.
     pub(super) tokens: usize,
     /// Where the logits after its last token are, if that is the prompt's end.
@@ -121,7 +127,7 @@ pub(super) struct Rows {
 impl Rows {
     /// `batch` is the most rows of a prompt where the shape does not say less.
     pub(super) fn new(shape: Shape, sequences: usize, batch: usize) -> Self {
-        let most = batch.max(PIECE).max(sequences);
+        let most = batch.max(PIECE as usize).max(sequences);
         Self {
             shape,
             sequences,
@@ -174,50 +180,75 @@ impl Rows {
         outputs
     }
 
-    /// Fills in tokens of `prompt` from `from` on, at most `room` of them and as many as one call
-    /// may have of a sequence.
-    pub(super) fn fill_prompt(
-        &mut self,
-        slot: usize,
-        prompt: &[LlamaToken],
-        from: usize,
-        room: usize,
-    ) -> Piece {
+    /// Fills in pieces of the prompts that are being evaluated, as many together as are neighbours,
+    /// at most `room` rows. Together they keep the kernels busy: eight rows cost half of what sixty
+    /// do.
+    pub(super) fn fill_prompts(&mut self, slots: &[Slot], room: usize) -> Vec<Piece> {
         self.clear();
+        let left = |s: &Slot| s.prompt_left().map_or(0, <[_]>::len);
+        let Some(first) = slots.iter().position(|s| left(s) > 0) else {
+            return Vec::new();
+        };
+        let most = room / GROUP;
+        let group = slots[first..]
+            .iter()
+            .take_while(|s| left(s) > 0)
+            .take(most.max(1));
+        let group: Vec<&Slot> = group.collect();
+        let rows = self.rows_each(group.iter().map(|s| left(s)), room / group.len());
+        let ending = group.iter().filter(|s| left(s) <= rows).count();
+        // The outputs are rows of the last product, so they are filled up like all rows.
+        let mut extra = match ending {
+            0 => 0,
+            n if self.shape.is_reproducible() => filled(n) - n,
+            _ => 0,
+        };
+        let mut pieces = Vec::new();
+        for (index, slot) in (first..).zip(group) {
+            let from = slot.cached.len();
+            let tokens = slot.prompt_left().unwrap_or_default();
+            let piece = tokens.len().min(rows);
+            let mut output = None;
+            for row in 0..rows {
+                let token = tokens.get(row).copied().unwrap_or(FILLER);
+                let last = row + 1 == tokens.len();
+                let filler = !last && extra > 0;
+                extra -= usize::from(filler);
+                let place = self.add(index, token, from + row, last || filler);
+                output = output.or(last.then_some(place));
+            }
+            if rows > piece {
+                self.fillers.push((index, from + piece));
+            }
+            pieces.push(Piece {
+                slot: index,
+                tokens: piece,
+                output,
+            });
+        }
+        pieces
+    }
+
+    /// Rows that each of a group of prompts gets: one number for all, because llama.cpp computes
+    /// sequences together only with equally many, and the fewest that any of them is best cut into,
+    /// because a short last piece is the dearest.
+    fn rows_each(&self, left: impl ExactSizeIterator<Item = usize>, room: usize) -> usize {
+        let alone = left.len() == 1;
         let most = if self.shape.is_reproducible() {
-            PIECE
+            (PIECE as usize).min(room / GROUP * GROUP)
         } else {
             room
-        };
-        let tokens = (prompt.len() - from).min(most).min(room);
-        let ends = from + tokens == prompt.len();
-        let rows = if self.shape.is_reproducible() {
-            filled(tokens)
-        } else {
-            tokens
-        };
-        // The outputs are rows of the last product, so there are eight of them, the last true one among them.
-        let outputs = if self.shape.is_reproducible() {
-            rows - FEWEST
-        } else {
-            rows - 1
-        };
-        let mut output = None;
-        for row in 0..rows {
-            let token = prompt
-                .get(from + row)
-                .copied()
-                .filter(|_| row < tokens)
-                .unwrap_or(FILLER);
-            let place = self.add(slot, token, from + row, ends && row >= outputs);
-            if ends && row + 1 == tokens {
-                output = Some(place);
-            }
         }
-        if rows > tokens {
-            self.fillers.push((slot, from + tokens));
+        .max(GROUP);
+        let fewest = left
+            .map(|n| n.div_ceil(n.div_ceil(most)))
+            .min()
+            .unwrap_or(1);
+        match self.shape {
+            Shape::Free => fewest,
+            Shape::Groups | Shape::OneSlot if alone => filled(fewest),
+            Shape::Groups | Shape::OneSlot => fewest.next_multiple_of(GROUP),
         }
-        Piece { tokens, output }
     }
 
     fn clear(&mut self) {

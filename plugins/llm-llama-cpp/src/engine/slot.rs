@@ -82,6 +82,12 @@ impl Slot {
         }
     }
 
+    /// The part of its prompt that is to be evaluated, if it is at that.
+    pub(super) fn prompt_left(&self) -> Option<&[LlamaToken]> {
+        let task = self.task.as_ref().filter(|t| t.phase == Phase::Prompt)?;
+        task.prompt.get(self.cached.len()..)
+    }
+
     pub(super) fn is_generating(&self) -> bool {
         matches!(
             self.task,

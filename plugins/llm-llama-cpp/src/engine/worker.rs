@@ -310,40 +310,38 @@ impl Worker<'_> {
         }
     }
 
-    /// Pieces of the prompts that are to be evaluated, one prompt after the other, so that the
-    /// first is done as soon as it can be.
+    /// Pieces of the prompts that are to be evaluated.
     fn evaluate_prompts(&mut self, stop: &AtomicBool) {
         let mut room = self.room;
-        for index in 0..self.slots.len() {
-            while room > 0 && !stop.load(Ordering::Relaxed) {
-                let slot = &self.slots[index];
-                let Some(task) = slot
-                    .task
-                    .as_ref()
-                    .filter(|t| t.phase == Phase::Prompt && !t.is_abandoned())
-                else {
-                    break;
-                };
-                let from = slot.cached.len();
-                let piece = self.rows.fill_prompt(index, &task.prompt, from, room);
-                if let Err(error) = self.decode() {
-                    self.fail(index, &error);
-                    break;
+        while room > 0 && !stop.load(Ordering::Relaxed) {
+            let pieces = self.rows.fill_prompts(&self.slots, self.room);
+            if pieces.is_empty() {
+                break;
+            }
+            if let Err(error) = self.decode() {
+                for piece in pieces {
+                    self.fail(piece.slot, &error);
                 }
-                room -= piece.tokens;
+                break;
+            }
+            for piece in pieces {
+                room = room.saturating_sub(piece.tokens);
                 self.counters
                     .prompt_tokens
                     .fetch_add(piece.tokens as u64, Ordering::Relaxed);
-                let slot = &mut self.slots[index];
+                let slot = &mut self.slots[piece.slot];
                 slot.last_used = self.step;
                 if let Some(task) = &slot.task {
+                    let from = slot.cached.len();
                     slot.cached
                         .extend_from_slice(&task.prompt[from..from + piece.tokens]);
                 }
                 if let Some(output) = piece.output {
-                    self.draw(index, output);
+                    self.draw(piece.slot, output);
                 }
             }
+            self.let_go();
+            self.resume_waiting();
         }
     }
 
