@@ -49,6 +49,10 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             ..GenerateRequest::default()
         });
     }
+    // llama.cpp's tools warm up too: the first call reads the weights from the disk.
+    let mut warm_up = GenerateRequest::new(vec![Message::user("1, 2, 3")]);
+    warm_up.max_tokens = Some(2);
+    llm.generate(warm_up, Events::ignored()).await?;
     let begun = Instant::now();
     let calls = requests
         .into_iter()

@@ -197,10 +197,10 @@ impl Rows {
         let group: Vec<&Slot> = group.collect();
         let rows = self.rows_each(group.iter().map(|s| left(s)), room / group.len());
         let ending = group.iter().filter(|s| left(s) <= rows).count();
-        // The outputs are rows of the last product, so they are filled up like all rows.
+        // The outputs are rows of the last product, so they are filled up like all rows; but an only
+        // slot's prompt has one output always.
         let mut extra = match ending {
-            0 => 0,
-            n if self.shape.is_reproducible() => filled(n) - n,
+            1.. if self.shape == Shape::Groups => filled(ending) - ending,
             _ => 0,
         };
         let mut pieces = Vec::new();
