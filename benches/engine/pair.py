@@ -36,8 +36,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "tale" / "bench"
 VERSION = "0.3.36"
 TOOLS = ["llama-batched-bench", "llama-server"]
-# Waiting threads that spin cost more than they gain as soon as anything else runs; the same for all three.
-ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
+# As `tale` sets it for itself, and the same for all three: libgomp's default spins for milliseconds, and
+# beside any other load every contestant is then several times slower.
+ENVIRONMENT = {**os.environ, "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "3000")}
 
 
 def say(text):
@@ -194,7 +195,7 @@ def main():
     binaries = tools()
     theirs, plugin = versions()
     print(f"llama.cpp {theirs} in the tools, {plugin} in the plugin; {a.threads} threads, "
-          f"{a.prompt} + {a.output} tokens a sequence, OMP_WAIT_POLICY={ENVIRONMENT['OMP_WAIT_POLICY']}")
+          f"{a.prompt} + {a.output} tokens a sequence, GOMP_SPINCOUNT={ENVIRONMENT['GOMP_SPINCOUNT']}")
     ours = Ours(a)
     contestants = [ours, BatchedBench(binaries), Server(binaries, lambda: ours.prompts)]
     print(f"{'sequences':>9} {'against':>14} {'measure':>8} {'ratio':>6} {'range':>13} {'ours':>8} {'theirs':>8}  tok/s")
