@@ -68,6 +68,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] if another process has it open.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, |_| Ok(()))
+    }
+
+    /// As [`Store::open`], with settings of its own for the connection.
+    pub(super) fn open_with(
+        dir: &Path,
+        settings: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self, StoreError> {
         let open = |path: &Path, source: std::io::Error| StoreError::Open {
             path: path.to_owned(),
             source: source.into(),
@@ -88,6 +96,7 @@ impl Store {
             .map_err(|e| StoreError::sqlite(&path, e))?;
         schema::prepare(&db, &path)?;
         db.set_prepared_statement_cache_capacity(32);
+        settings(&db)?;
 
         let (operations, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
