@@ -263,3 +263,6 @@ fn completion(row: CallRow) -> Completion {
         model: row.model,
     }
 }
+
+#[cfg(test)]
+mod tests;
