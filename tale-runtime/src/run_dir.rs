@@ -124,3 +124,82 @@ fn free(value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tale_api::CreateEnv;
+    use tale_plugin_standard::PromptSet;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// The plan of a small manifest, with `more` in front of its first table.
+    fn plan(more: &str, temperature: f64) -> Plan {
+        let text = format!(
+            "name = \"small\"\ntask = \"evaluate\"\n{more}\n\
+             [llm]\nplugin = \"any\"\ntemperature = {temperature}\n\
+             [dataset]\nplugin = \"inline\"\nquestions = []\n\
+             [evaluate]\nmethods = [\"direct\"]\n"
+        );
+        let (loaded, problems) = manifest::from_bytes(Path::new("m.toml"), text.as_bytes(), &[]);
+        let Some(loaded) = loaded else { panic!("{problems:?}") };
+        Plan {
+            manifest: loaded.manifest,
+            llms: Vec::new(),
+            datasets: Vec::new(),
+            estimator: None,
+            methods: Vec::new(),
+            prompts: PromptSet::standard(),
+            env: CreateEnv::default(),
+            secrets: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_is_resumed_with_another_concurrency_but_not_another_temperature() {
+        let dir = TempDir::new().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        adopt(&store, &plan("concurrency = 1", 0.1)).await.unwrap();
+        adopt(&store, &plan("concurrency = 9", 0.1)).await.unwrap();
+        let error = adopt(&store, &plan("concurrency = 1", 0.7)).await.unwrap_err();
+        let AdoptError::OtherManifest { changes, .. } = error else { panic!("{error:?}") };
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        // What stands there still belongs to the first.
+        adopt(&store, &plan("concurrency = 1", 0.1)).await.unwrap();
+        let resolved = std::fs::read_to_string(dir.path().join("manifest.toml")).unwrap();
+        assert!(resolved.contains("temperature = 0.1"), "{resolved}");
+    }
+
+    #[tokio::test]
+    async fn changed_data_is_refused_by_label_and_new_data_is_added() {
+        let digests = |pairs: &[(&str, &str)]| -> Map<String, Value> {
+            pairs.iter().map(|(label, d)| ((*label).to_owned(), Value::from(*d))).collect()
+        };
+        let dir = TempDir::new().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        adopt_digests(&store, &digests(&[("llm a", "1"), ("dataset d", "2")])).await.unwrap();
+        adopt_digests(&store, &digests(&[("llm b", "3")])).await.unwrap();
+        let now = digests(&[("llm a", "1"), ("dataset d", "9"), ("llm b", "8")]);
+        let error = adopt_digests(&store, &now).await.unwrap_err();
+        let AdoptError::OtherData { mut labels, .. } = error else { panic!("{error:?}") };
+        labels.sort_unstable();
+        assert_eq!(labels, ["dataset d", "llm b"]);
+        // A refusal keeps nothing.
+        adopt_digests(&store, &digests(&[("dataset d", "2"), ("llm b", "3")])).await.unwrap();
+    }
+
+    #[test]
+    fn a_folder_moved_aside_gets_the_next_free_name_and_keeps_its_files() {
+        let base = TempDir::new().unwrap();
+        let dir = base.path().join("run");
+        assert_eq!(move_aside(&dir).unwrap(), None);
+        for n in 1..=2 {
+            std::fs::create_dir(&dir).unwrap();
+            std::fs::write(dir.join("which"), n.to_string()).unwrap();
+            let aside = base.path().join(format!("run.{n}"));
+            assert_eq!(move_aside(&dir).unwrap().as_deref(), Some(&*aside));
+            assert!(!dir.exists());
+            assert_eq!(std::fs::read_to_string(aside.join("which")).unwrap(), n.to_string());
+        }
+    }
+}
