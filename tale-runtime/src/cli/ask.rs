@@ -192,20 +192,20 @@ fn sentence(cell: &Cell, sample: &SampleRow) -> String {
 }
 
 fn row(cell: &Cell, sample: &SampleRow) -> serde_json::Value {
-    let call = sample.call.as_ref();
+    let answer = sample.call.as_ref();
     json!({
         "llm": cell.llm,
         "method": cell.method,
-        "completion": call.map(|c| &c.completion),
+        "completion": answer.map(|c| &c.completion),
         "answer": sample.answer,
         "outcome": sample.outcome.as_str(),
         "budget": sample.budget,
         "fallback": sample.fallback,
-        "input_tokens": call.and_then(|c| c.input_tokens),
-        "output_tokens": call.and_then(|c| c.output_tokens),
+        "input_tokens": answer.and_then(|c| c.input_tokens),
+        "output_tokens": answer.and_then(|c| c.output_tokens),
         "all_output_tokens": tokens(sample),
-        "latency_s": call.map(|c| c.latency_s),
-        "finish_reason": call.map(|c| &c.finish_reason),
+        "latency_s": answer.map(|c| c.latency_s),
+        "finish_reason": answer.map(|c| &c.finish_reason),
         "error": sample.error.as_ref().map(|(_, text)| text),
     })
 }

@@ -68,18 +68,18 @@ pub(super) fn fetch(entries: &[Entry], kind: Kind, args: &FetchArgs, global: &Gl
         let fetcher = Fetcher::open()?;
         let progress: Box<dyn fetch::FetchProgress> =
             if global.quiet { Box::new(fetch::Silent) } else { fetch::for_people() };
-        let fetched = tokio::select! {
-            fetched = fetcher.fetch(entry, check, &*progress) => fetched?,
+        let got = tokio::select! {
+            got = fetcher.fetch(entry, check, &*progress) => got?,
             () = interrupted() => return Ok(Exit::Interrupted),
         };
         if global.json {
             output::json(&serde_json::json!({
                 "name": entry.name,
-                "path": fetched.path(),
-                "downloaded": matches!(fetched, Fetched::Downloaded { .. }),
+                "path": got.path(),
+                "downloaded": matches!(got, Fetched::Downloaded { .. }),
             }));
         } else {
-            output::line(&fetched.path().display().to_string());
+            output::line(&got.path().display().to_string());
         }
         Ok(Exit::Done)
     })

@@ -25,12 +25,12 @@ pub(super) fn plugin(command: &PluginCommand, global: &Global) -> Outcome {
     let registry = global.registry(&[])?;
     match command {
         PluginCommand::List => list(&registry, global),
-        PluginCommand::Inspect { plugin } => inspect(&registry, plugin, global),
+        PluginCommand::Inspect { plugin } => inspect(&registry, plugin, global)?,
     }
-    .map(|()| Exit::Done)
+    Ok(Exit::Done)
 }
 
-fn list(registry: &Registry, global: &Global) -> Result<(), Failure> {
+fn list(registry: &Registry, global: &Global) {
     if global.json {
         let mut rows: Vec<_> = registry
             .linked()
@@ -45,7 +45,7 @@ fn list(registry: &Registry, global: &Global) -> Result<(), Failure> {
             Err(e) => json!({ "path": c.path, "origin": c.origin, "error": e.to_string() }),
         }));
         output::json(&rows);
-        return Ok(());
+        return;
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["PLUGIN", "VERSION", "ABI", "DIGEST", "OFFERS", "FROM"]);
@@ -68,7 +68,6 @@ fn list(registry: &Registry, global: &Global) -> Result<(), Failure> {
         }
     }
     output::line(&table.to_string());
-    Ok(())
 }
 
 fn offers(manifest: &PluginManifest) -> String {

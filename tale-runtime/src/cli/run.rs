@@ -11,7 +11,7 @@ use super::{Exit, Failure, Global, Outcome, interrupted, output};
 use crate::{
     diagnostics::Diagnostic,
     manifest::Change,
-    pipeline::{self, Ending, Observer, PipelineError},
+    pipeline::{self, Ending, Observer},
     plan::Plan,
     progress,
     registry::Registry,
@@ -89,7 +89,7 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     drop(store);
     let summary = tokio::task::block_in_place(|| report::write(&dir));
     match (ended, summary) {
-        (Ok(ended), summary) => finish(args, global, &dir, &summary?, ended),
+        (Ok(ended), summary) => Ok(finish(args, global, &dir, &summary?, ended)),
         // What ended the run matters more than a report that fails for the same reason.
         (Err(e), Err(_)) => Err(e.into()),
         (Err(e), Ok(summary)) => {
@@ -121,7 +121,7 @@ fn finish(
     dir: &Path,
     summary: &Summary,
     ended: Ending,
-) -> Outcome {
+) -> Exit {
     show(global, dir, summary);
     match ended {
         Ending::Interrupted => {
@@ -129,7 +129,7 @@ fn finish(
                 "interrupted; `tale run {}` goes on from here",
                 args.manifest.display()
             ));
-            Ok(Exit::Interrupted)
+            Exit::Interrupted
         }
         Ending::Complete if summary.totals.errors > 0 => {
             if !global.quiet {
@@ -139,9 +139,9 @@ fn finish(
                     summary.totals.errors, summary.totals.samples
                 ));
             }
-            Ok(Exit::SomeFailed)
+            Exit::SomeFailed
         }
-        Ending::Complete => Ok(Exit::Done),
+        Ending::Complete => Exit::Done,
     }
 }
 

@@ -86,13 +86,13 @@ impl Ledger {
         let key = self.key(&request);
         let turn = Turn::take(self, key);
         let _first = turn.gate.lock().await;
-        if let Some(known) = self.store.find_call(key).await.map_err(journal_error)? {
+        if let Some(known) = self.store.find_call(key).await.map_err(|e| journal_error(&e))? {
             return Ok(known);
         }
         let prompt = request.messages.last().map(|m| m.content.clone()).unwrap_or_default();
         let completion = self.llm.generate(request, events).await?;
         let row = self.row(prompt, completion);
-        let id = self.store.put_call(key, row.clone()).await.map_err(journal_error)?;
+        let id = self.store.put_call(key, row.clone()).await.map_err(|e| journal_error(&e))?;
         Ok((id, row))
     }
 
@@ -177,7 +177,7 @@ impl Drop for Turn<'_> {
 
 const JOURNAL: &str = "journal";
 
-fn journal_error(e: StoreError) -> Error {
+fn journal_error(e: &StoreError) -> Error {
     let kind = if matches!(e, StoreError::Full) {
         ErrorKind::ResourceExhausted
     } else {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::{Resolver, path};
+use super::{Resolver, option_marked, path};
 use crate::{
     diagnostics::Diagnostic,
     fetch::{self, Entry, FetchError, Kind, Store, catalogue},
@@ -20,8 +20,7 @@ impl Resolver<'_> {
         schema: &Value,
         options: &mut Map<String, Value>,
     ) {
-        let mark = schema.pointer("/properties/path/x-tale").and_then(Value::as_str);
-        if mark != Some("model-file") || options.contains_key("path") {
+        if !option_marked(schema, "path", "model-file") || options.contains_key("path") {
             return;
         }
         let Some(model) = options.get("model").and_then(Value::as_str).map(str::to_owned) else {

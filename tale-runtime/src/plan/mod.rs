@@ -137,6 +137,8 @@ struct At<'a> {
     options: &'a Map<String, Value>,
     /// Keys of the table that are options of the plugin under the same name.
     lifted: Vec<(&'static str, Value)>,
+    /// The run's own prompts, for an estimator that asks by one of them.
+    prompts: Option<&'a PromptSet>,
 }
 
 struct Resolver<'a> {
@@ -160,8 +162,9 @@ impl Resolver<'_> {
                 plugin: &spec.plugin,
                 options: &spec.options,
                 lifted: spec.model.iter().map(|m| ("model", Value::from(m.clone()))).collect(),
+                prompts: None,
             };
-            if let Some(component) = self.component(&manifest, at, &mut secrets) {
+            if let Some(component) = self.component(&manifest, &at, &mut secrets) {
                 llms.push(LlmPlan { label: spec.label().to_owned(), component });
             }
         }
@@ -177,8 +180,9 @@ impl Resolver<'_> {
                 lifted.push(("on_error", Value::from("skip")));
             }
             let kind = ComponentKind::Dataset;
-            let at = At { kind, table, plugin: &spec.plugin, options: &spec.options, lifted };
-            if let Some(component) = self.component(&manifest, at, &mut secrets) {
+            let (plugin, options) = (&*spec.plugin, &spec.options);
+            let at = At { kind, table, plugin, options, lifted, prompts: None };
+            if let Some(component) = self.component(&manifest, &at, &mut secrets) {
                 let draw = spec
                     .sample
                     .map(|s| Draw { n: s.n, seed: s.seed.unwrap_or(manifest.seed) });
@@ -196,8 +200,9 @@ impl Resolver<'_> {
                 plugin: &spec.plugin,
                 options: &spec.options,
                 lifted: Vec::new(),
+                prompts: prompts.as_ref().filter(|_| manifest.evaluate.prompts.is_some()),
             };
-            estimator = self.component(&manifest, at, &mut secrets);
+            estimator = self.component(&manifest, &at, &mut secrets);
         }
 
         let cache_dir = match fetch::Store::open() {
@@ -220,10 +225,10 @@ impl Resolver<'_> {
     fn component(
         &mut self,
         manifest: &Manifest,
-        at: At<'_>,
+        at: &At<'_>,
         secrets: &mut Vec<Vec<String>>,
     ) -> Option<ComponentPlan> {
-        let located = match self.locate(manifest, &at) {
+        let located = match self.locate(manifest, at) {
             Ok(located) => located,
             Err(diagnostic) => {
                 let key = path(&at.table, &["plugin"]);
@@ -246,6 +251,11 @@ impl Resolver<'_> {
         }
         if at.kind == ComponentKind::Llm {
             self.model_file(&at.table, schema, &mut options);
+        }
+        if let Some(prompts) = at.prompts
+            && option_marked(schema, "prompt", "estimate-prompt")
+        {
+            options.entry("prompt").or_insert_with(|| prompts.estimate_template().into());
         }
         let plugin = format!("{} `{}`", at.kind, at.plugin);
         let options = Value::Object(options);
@@ -311,6 +321,12 @@ impl Resolver<'_> {
         }
         methods
     }
+}
+
+/// Whether the schema marks the option `name` as one that the runtime fills in with `what`.
+fn option_marked(schema: &Value, name: &str, what: &str) -> bool {
+    let mark = schema.pointer(&format!("/properties/{name}/x-tale"));
+    mark.and_then(Value::as_str) == Some(what)
 }
 
 fn policy(manifest: &Manifest, plugin: &str) -> LoadPolicy {

@@ -23,7 +23,9 @@ pub struct ZeroShotOptions {
     /// Forces the reply into the form `Budget: [[n]]`, for models that obey grammars. Small models
     /// often give no number otherwise.
     pub force_format: bool,
-    /// The prompt, with `{question}` where the question belongs. Default: the paper's.
+    /// The prompt, with `{question}` where the question belongs. Default: that of the run's prompt
+    /// file, else the paper's.
+    #[cfg_attr(test, schemars(extend("x-tale" = "estimate-prompt")))]
     pub prompt: Option<String>,
     /// The system message; empty for none. Default: the paper's, `You are a helpful assistant.`
     pub system: Option<String>,
