@@ -1,0 +1,338 @@
+//! What everything but the model costs: the real pipeline, journal, data set, prompts, estimator
+//! and grader around a model that answers at once.
+//!
+//! Each question is answered by `vanilla-cot` and by `tale-ep`: two samples, three calls. Wall time
+//! depends on who else uses the cores, so the processor time of the whole process is printed too.
+
+use std::{
+    fs,
+    future::pending,
+    io::Write as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::{StreamExt as _, stream};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
+use tale_api::{
+    Completion, CreateEnv, Events, FinishReason, GenerateEvent, GenerateRequest, Llm, LlmInfo,
+    Result, Timings, Usage, async_trait, host::Plugin,
+};
+use tale_plugin_standard::PromptSet;
+use tale_runtime::{
+    pipeline::{
+        BudgetRule, BudgetSource, CallDefaults, CellProgress, DatasetSetup, Ending, EstimateOn,
+        EstimatorSetup, Evaluation, Fallback, Ledger, LlmSetup, MethodSetup, Observer, Selection,
+        evaluate,
+    },
+    store::{
+        CallKey, CallRow, Cell, CellId, Measure, NewQuestion, NewSample, Outcome, Reader, Store,
+    },
+};
+use tempfile::TempDir;
+
+/// As many samples at the same time as the example manifests ask for of a remote model.
+const CONCURRENCY: usize = 64;
+
+/// Answers at once, in a length that is usual under a budget, and as an estimator is answered.
+struct Instantly;
+
+#[async_trait]
+impl Llm for Instantly {
+    async fn info(&self) -> Result<LlmInfo> {
+        Ok(LlmInfo::default())
+    }
+
+    async fn generate(
+        &self,
+        request: GenerateRequest,
+        _events: Events<GenerateEvent>,
+    ) -> Result<Completion> {
+        let asks_for_budget = request
+            .messages
+            .iter()
+            .any(|m| m.content.contains("Budget: [["));
+        let text = if asks_for_budget {
+            "Budget: [[60]]".to_owned()
+        } else {
+            format!(
+                "{}The answer is [[7]].",
+                "One step leads to the next. ".repeat(8)
+            )
+        };
+        Ok(Completion {
+            text,
+            reasoning: None,
+            finish_reason: FinishReason::Stop,
+            usage: Some(Usage {
+                input_tokens: 120,
+                output_tokens: 60,
+                ..Usage::default()
+            }),
+            timings: Timings::default(),
+            model: None,
+        })
+    }
+}
+
+/// Nobody watches.
+struct Quiet;
+
+impl Observer for Quiet {
+    fn begin(&self, _: &[CellProgress]) {}
+    fn sample(&self, _: CellId, _: &Measure, _: bool) {}
+    fn delta(&self, _: CellId, _: &str) {}
+    fn note(&self, _: &str) {}
+    fn end(&self) {}
+}
+
+/// Writes `n` questions of the length of GSM8K's, no two alike.
+fn write_questions(path: &Path, n: u64) {
+    let mut file = std::io::BufWriter::new(fs::File::create(path).expect("a file can be made"));
+    for i in 0..n {
+        let question = format!(
+            "In crate number {i} there are three apples, and Ada puts four more in. Her brother \
+             counts them in the evening, when nobody has eaten any, and again the next morning. \
+             How many apples does he count in crate {i}?"
+        );
+        writeln!(file, "{}", json!({"question": question, "answer": "7"})).expect("it is written");
+    }
+}
+
+fn method(name: &str, budget: BudgetSource, prompts: &Arc<PromptSet>) -> MethodSetup {
+    let prompts = Arc::clone(prompts);
+    let method = prompts.method(name).expect("a standard method");
+    MethodSetup {
+        name: name.to_owned(),
+        budget,
+        render: Arc::new(move |question, budget| {
+            prompts
+                .render(&method, question, budget)
+                .map_err(|e| e.to_string())
+        }),
+    }
+}
+
+/// The whole evaluation, its journal in `dir`.
+async fn evaluation(questions: &Path, dir: &Path) -> Evaluation {
+    let plugin = Plugin::linked(&tale_plugin_standard::PLUGIN).expect("it is linked in");
+    let env = CreateEnv::default();
+    let options = json!({ "path": questions });
+    let dataset = plugin
+        .dataset("jsonl", options, &env)
+        .await
+        .expect("a data set");
+    let estimator = plugin
+        .estimator("zero-shot", json!({}), &env)
+        .await
+        .expect("an estimator");
+    let info = dataset.info().await.expect("it describes itself");
+    let store = Arc::new(Store::open(dir).expect("a journal"));
+    let ledger = Ledger::new(
+        Arc::new(Instantly),
+        LlmInfo::default(),
+        "bench",
+        None,
+        CallDefaults::default(),
+        Arc::clone(&store),
+    );
+    let prompts = Arc::new(PromptSet::standard());
+    Evaluation {
+        llms: vec![LlmSetup {
+            label: "instant".to_owned(),
+            ledger: Arc::new(ledger),
+        }],
+        datasets: vec![DatasetSetup {
+            label: "generated".to_owned(),
+            dataset,
+            info,
+            selection: Selection::default(),
+        }],
+        methods: vec![
+            method("vanilla-cot", BudgetSource::None, &prompts),
+            method("tale-ep", BudgetSource::Estimated, &prompts),
+        ],
+        estimator: Some(EstimatorSetup {
+            estimator,
+            rule: BudgetRule {
+                alpha: 1.0,
+                min: 1,
+                max: None,
+                fallback: Fallback::Fail,
+            },
+            on: EstimateOn::Question,
+        }),
+        concurrency: CONCURRENCY,
+        store,
+    }
+}
+
+/// Time on the clock and time of all processors.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    cpu: Duration,
+    wall: Duration,
+}
+
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(
+        time.tv_sec.try_into().expect("not negative"),
+        time.tv_nsec.try_into().expect("below a second"),
+    )
+}
+
+/// Runs a fresh evaluation from opening the data set to closing the journal.
+fn run(runtime: &tokio::runtime::Runtime, questions: &Path, n: u64) -> Cost {
+    let dir = TempDir::new().expect("a folder");
+    let (cpu_before, start) = (cpu(), Instant::now());
+    let ending = runtime.block_on(async {
+        let evaluation = evaluation(questions, dir.path()).await;
+        evaluate(&evaluation, Arc::new(Quiet), pending()).await
+    });
+    let cost = Cost {
+        cpu: cpu().saturating_sub(cpu_before),
+        wall: start.elapsed(),
+    };
+    assert_eq!(ending.expect("no error"), Ending::Complete);
+    // Nothing was measured but what was meant: every sample there, right and by its own calls.
+    let reader = Reader::open(dir.path()).expect("a journal");
+    assert_eq!(reader.call_count().expect("it counts"), 3 * n);
+    for (cell, _) in reader.cells().expect("it lists") {
+        let mut right = 0;
+        reader
+            .for_each_measure(cell, |m| right += u64::from(m.outcome == Outcome::Correct))
+            .expect("it reads");
+        assert_eq!(right, n);
+    }
+    cost
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime starts")
+}
+
+fn pipeline(c: &mut Criterion) {
+    let runtime = runtime();
+    let dir = TempDir::new().expect("a folder");
+    let few = dir.path().join("few.jsonl");
+    write_questions(&few, 100);
+    let many = dir.path().join("many.jsonl");
+    write_questions(&many, 100_000);
+
+    // Criterion wants ten samples at least; of the large run one says enough, its questions are
+    // the samples.
+    for (path, n, runs) in [(&few, 100_u32, 21), (&many, 100_000, 1)] {
+        let mut costs: Vec<Cost> = (0..runs)
+            .map(|_| run(&runtime, path, u64::from(n)))
+            .collect();
+        costs.sort_unstable();
+        let median = costs[costs.len() / 2];
+        eprintln!(
+            "{n} questions, median of {runs}: a question takes {:?} of processor time, {:?} on the \
+             clock",
+            median.cpu / n,
+            median.wall / n,
+        );
+    }
+
+    let mut group = c.benchmark_group("pipeline");
+    group.sample_size(10).throughput(Throughput::Elements(100));
+    for (name, time) in [
+        ("cpu", (|cost: Cost| cost.cpu) as fn(Cost) -> Duration),
+        ("wall", |cost| cost.wall),
+    ] {
+        group.bench_function(format!("100_questions/{name}"), |b| {
+            b.iter_custom(|runs| (0..runs).map(|_| time(run(&runtime, &few, 100))).sum());
+        });
+    }
+    group.finish();
+}
+
+/// One record as a run writes it: a call, and the sample that it answers.
+async fn write(store: &Store, cell: CellId, position: u64) {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&position.to_le_bytes());
+    let call = CallRow {
+        prompt: "How many apples does he count? ".repeat(8),
+        completion: "One step leads to the next. ".repeat(8),
+        reasoning: None,
+        finish_reason: "stop".to_owned(),
+        input_tokens: Some(120),
+        cached_input_tokens: 0,
+        output_tokens: Some(60),
+        reasoning_tokens: 0,
+        latency_s: 0.5,
+        cost_usd: None,
+        model: None,
+    };
+    let id = store
+        .put_call(CallKey(key), call)
+        .await
+        .expect("it is kept");
+    let question = NewQuestion {
+        dataset: "generated".to_owned(),
+        position,
+        id: position.to_string(),
+        question: "How many apples does he count? ".repeat(8),
+        gold: Some("7".to_owned()),
+        kind: "number".to_owned(),
+    };
+    let sample = NewSample {
+        cell,
+        position,
+        outcome: Outcome::Correct,
+        answer: Some("7".to_owned()),
+        reason: None,
+        budget: None,
+        fallback: None,
+        answer_call: Some(id),
+        estimate_calls: Vec::new(),
+        error: None,
+    };
+    store
+        .put_sample(question, sample)
+        .await
+        .expect("it is kept");
+}
+
+fn journal(c: &mut Criterion) {
+    let runtime = runtime();
+    let mut group = c.benchmark_group("journal");
+    group.throughput(Throughput::Elements(1));
+    for concurrency in [1, 64] {
+        group.bench_function(format!("call_and_sample/{concurrency}_writers"), |b| {
+            b.iter_custom(|records| {
+                let dir = TempDir::new().expect("a folder");
+                let store = Store::open(dir.path()).expect("a journal");
+                runtime.block_on(async {
+                    let cell = Cell {
+                        llm: "instant".to_owned(),
+                        dataset: "generated".to_owned(),
+                        method: "vanilla-cot".to_owned(),
+                    };
+                    let cell = store.cell(cell).await.expect("it is kept");
+                    let start = Instant::now();
+                    stream::iter(0..records)
+                        .for_each_concurrent(concurrency, |i| write(&store, cell, i))
+                        .await;
+                    start.elapsed()
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3));
+    targets = pipeline, journal
+}
+criterion_main!(benches);
