@@ -52,15 +52,23 @@ pub async fn adopt(store: &Store, plan: &Plan) -> Result<(), AdoptError> {
         let before = serde_json::from_str(&before).unwrap_or(Value::Null);
         let changes = manifest::differences(&before, &now);
         if !changes.is_empty() {
-            return Err(AdoptError::OtherManifest { dir: store.dir().to_owned(), changes });
+            return Err(AdoptError::OtherManifest {
+                dir: store.dir().to_owned(),
+                changes,
+            });
         }
     }
     store.set_meta(PLAN, now.to_string()).await?;
     store.set_meta("name", plan.manifest.name.clone()).await?;
-    store.set_meta("version", env!("CARGO_PKG_VERSION").to_owned()).await?;
+    store
+        .set_meta("version", env!("CARGO_PKG_VERSION").to_owned())
+        .await?;
     let path = store.dir().join("manifest.toml");
     let text = plan.manifest.resolved_toml(&plan.secrets);
-    std::fs::write(&path, text).map_err(|e| StoreError::Open { path, source: e.into() })?;
+    std::fs::write(&path, text).map_err(|e| StoreError::Open {
+        path,
+        source: e.into(),
+    })?;
     Ok(())
 }
 
@@ -70,18 +78,24 @@ pub async fn adopt(store: &Store, plan: &Plan) -> Result<(), AdoptError> {
 /// [`AdoptError::OtherData`] with the labels of those that changed.
 pub async fn adopt_digests(store: &Store, now: &Map<String, Value>) -> Result<(), AdoptError> {
     let before = store.meta(DIGESTS).await?;
-    let mut known: Map<String, Value> =
-        before.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut known: Map<String, Value> = before
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
     let labels: Vec<String> = now
         .iter()
         .filter(|(label, digest)| known.get(*label).is_some_and(|k| k != *digest))
         .map(|(label, _)| label.clone())
         .collect();
     if !labels.is_empty() {
-        return Err(AdoptError::OtherData { dir: store.dir().to_owned(), labels });
+        return Err(AdoptError::OtherData {
+            dir: store.dir().to_owned(),
+            labels,
+        });
     }
     known.extend(now.clone());
-    store.set_meta(DIGESTS, Value::Object(known).to_string()).await?;
+    store
+        .set_meta(DIGESTS, Value::Object(known).to_string())
+        .await?;
     Ok(())
 }
 
@@ -93,7 +107,11 @@ pub fn move_aside(dir: &Path) -> io::Result<Option<PathBuf>> {
     if !dir.exists() {
         return Ok(None);
     }
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = dir
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     for n in 1.. {
         let aside = dir.with_file_name(format!("{name}.{n}"));
         if !aside.exists() {
@@ -142,7 +160,9 @@ mod tests {
              [evaluate]\nmethods = [\"direct\"]\n"
         );
         let (loaded, problems) = manifest::from_bytes(Path::new("m.toml"), text.as_bytes(), &[]);
-        let Some(loaded) = loaded else { panic!("{problems:?}") };
+        let Some(loaded) = loaded else {
+            panic!("{problems:?}")
+        };
         Plan {
             manifest: loaded.manifest,
             llms: Vec::new(),
@@ -161,8 +181,12 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         adopt(&store, &plan("concurrency = 1", 0.1)).await.unwrap();
         adopt(&store, &plan("concurrency = 9", 0.1)).await.unwrap();
-        let error = adopt(&store, &plan("concurrency = 1", 0.7)).await.unwrap_err();
-        let AdoptError::OtherManifest { changes, .. } = error else { panic!("{error:?}") };
+        let error = adopt(&store, &plan("concurrency = 1", 0.7))
+            .await
+            .unwrap_err();
+        let AdoptError::OtherManifest { changes, .. } = error else {
+            panic!("{error:?}")
+        };
         assert_eq!(changes.len(), 1, "{changes:?}");
         // What stands there still belongs to the first.
         adopt(&store, &plan("concurrency = 1", 0.1)).await.unwrap();
@@ -173,19 +197,30 @@ mod tests {
     #[tokio::test]
     async fn changed_data_is_refused_by_label_and_new_data_is_added() {
         let digests = |pairs: &[(&str, &str)]| -> Map<String, Value> {
-            pairs.iter().map(|(label, d)| ((*label).to_owned(), Value::from(*d))).collect()
+            pairs
+                .iter()
+                .map(|(label, d)| ((*label).to_owned(), Value::from(*d)))
+                .collect()
         };
         let dir = TempDir::new().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        adopt_digests(&store, &digests(&[("llm a", "1"), ("dataset d", "2")])).await.unwrap();
-        adopt_digests(&store, &digests(&[("llm b", "3")])).await.unwrap();
+        adopt_digests(&store, &digests(&[("llm a", "1"), ("dataset d", "2")]))
+            .await
+            .unwrap();
+        adopt_digests(&store, &digests(&[("llm b", "3")]))
+            .await
+            .unwrap();
         let now = digests(&[("llm a", "1"), ("dataset d", "9"), ("llm b", "8")]);
         let error = adopt_digests(&store, &now).await.unwrap_err();
-        let AdoptError::OtherData { mut labels, .. } = error else { panic!("{error:?}") };
+        let AdoptError::OtherData { mut labels, .. } = error else {
+            panic!("{error:?}")
+        };
         labels.sort_unstable();
         assert_eq!(labels, ["dataset d", "llm b"]);
         // A refusal keeps nothing.
-        adopt_digests(&store, &digests(&[("dataset d", "2"), ("llm b", "3")])).await.unwrap();
+        adopt_digests(&store, &digests(&[("dataset d", "2"), ("llm b", "3")]))
+            .await
+            .unwrap();
     }
 
     #[test]
@@ -199,7 +234,10 @@ mod tests {
             let aside = base.path().join(format!("run.{n}"));
             assert_eq!(move_aside(&dir).unwrap().as_deref(), Some(&*aside));
             assert!(!dir.exists());
-            assert_eq!(std::fs::read_to_string(aside.join("which")).unwrap(), n.to_string());
+            assert_eq!(
+                std::fs::read_to_string(aside.join("which")).unwrap(),
+                n.to_string()
+            );
         }
     }
 }

@@ -8,18 +8,30 @@ use crate::support::{Place, built, library, model};
 fn a_manifest_that_is_no_toml_shows_where() {
     let place = Place::new();
     place.write("bad.toml", "name = \"x\"\nllm = [[\n");
-    place.tale(&["run", "bad.toml"]).code(2).says(&["not valid TOML", "bad.toml:"]);
+    place
+        .tale(&["run", "bad.toml"])
+        .code(2)
+        .says(&["not valid TOML", "bad.toml:"]);
 }
 
 #[test]
 fn all_faults_of_a_manifest_are_told_at_once() {
     let place = Place::with_constant(1, 0);
-    let text = place.read("m.toml").replace("concurrency = 8", "concurency = 8\nseed = \"x\"");
-    place.write("m.toml", &(text + "limt = 3\n[evaluate]\nmethods = [\"dirct\"]\n"));
+    let text = place
+        .read("m.toml")
+        .replace("concurrency = 8", "concurency = 8\nseed = \"x\"");
+    place.write(
+        "m.toml",
+        &(text + "limt = 3\n[evaluate]\nmethods = [\"dirct\"]\n"),
+    );
     let ran = place.tale(&["run", "m.toml"]).code(2);
     let ran = ran.says(&[
-        "unknown key `concurency`", "did you mean `concurrency`?", "unknown key `limt`",
-        "did you mean `limit`?", "m.toml:2:1", "dirct",
+        "unknown key `concurency`",
+        "did you mean `concurrency`?",
+        "unknown key `limt`",
+        "did you mean `limit`?",
+        "m.toml:2:1",
+        "dirct",
     ]);
     assert!(ran.stderr.matches("error: ").count() >= 4, "{}", ran.stderr);
 }
@@ -29,13 +41,19 @@ fn an_option_outside_a_plugins_schema_names_the_nearest() {
     let place = Place::with_constant(1, 0);
     let text = place.read("m.toml").replace("latency_ms", "latency_m");
     place.write("m.toml", &text);
-    place.tale(&["run", "m.toml"]).code(2).says(&["latency_m", "did you mean `latency_ms`?"]);
+    place
+        .tale(&["run", "m.toml"])
+        .code(2)
+        .says(&["latency_m", "did you mean `latency_ms`?"]);
 }
 
 #[test]
 fn a_missing_manifest_and_a_missing_data_file_say_so() {
     let place = Place::with_constant(1, 0);
-    place.tale(&["run", "nothing.toml"]).code(2).says(&["cannot read manifest `nothing.toml`"]);
+    place
+        .tale(&["run", "nothing.toml"])
+        .code(2)
+        .says(&["cannot read manifest `nothing.toml`"]);
     place
         .tale(&["run", "m.toml", "--set", "dataset.path=nowhere.jsonl"])
         .code(2)
@@ -52,15 +70,26 @@ fn a_plugin_that_is_none_is_named_with_the_reason() {
     let text = dir.join(format!("{prefix}tale_text{suffix}"));
     fs::write(&text, "this is a text file").unwrap();
     place
-        .tale(&["run", "m.toml", "--plugin-dir", "plugins", "--set", "llm.plugin=text", "--set", "llm.options={}"])
+        .tale(&[
+            "run",
+            "m.toml",
+            "--plugin-dir",
+            "plugins",
+            "--set",
+            "llm.plugin=text",
+            "--set",
+            "llm.options={}",
+        ])
         .code(2)
         .says(&["no plugin offers an llm `text`", "cannot be used"]);
-    let listed = place.tale(&["plugin", "list", "--plugin-dir", "plugins"]).code(0);
+    let listed = place
+        .tale(&["plugin", "list", "--plugin-dir", "plugins"])
+        .code(0);
     assert!(listed.stdout.contains("unusable"), "{}", listed.stdout);
     place
         .tale(&["plugin", "inspect", text.to_str().unwrap()])
         .code(1)
-        .says(&["no library"]);
+        .says(&["is not a shared library", "help:"]);
 }
 
 /// A library that is not one of ours: the C runtime's, which every process has open.
@@ -74,7 +103,10 @@ fn a_library_without_the_symbol_is_refused() {
         .filter_map(|line| line.split_whitespace().nth(5))
         .find(|path| path.contains("libc.so") || path.contains("libc-"))
         .expect("a process has a C runtime");
-    place.tale(&["plugin", "inspect", libc]).code(1).says(&["no symbol `tale_plugin`"]);
+    place
+        .tale(&["plugin", "inspect", libc])
+        .code(1)
+        .says(&["no symbol `tale_plugin`"]);
 }
 
 #[test]
@@ -93,7 +125,10 @@ fn a_plugin_of_a_newer_abi_is_refused_with_both_versions() {
     bytes[at + 8..at + 12].copy_from_slice(&9_u32.to_ne_bytes());
     let path = place.path("libtale_newer.so");
     fs::write(&path, bytes).unwrap();
-    place.tale(&["plugin", "inspect", path.to_str().unwrap()]).code(1).says(&["ABI 9.", "help:"]);
+    place
+        .tale(&["plugin", "inspect", path.to_str().unwrap()])
+        .code(1)
+        .says(&["ABI 9.", "help:"]);
 }
 
 #[test]
@@ -103,7 +138,10 @@ fn a_broken_line_17_is_named_and_what_was_finished_is_kept() {
     let mut lines: Vec<&str> = text.lines().collect();
     lines[16] = "{\"question\": \"What is";
     place.write("questions.jsonl", &(lines.join("\n") + "\n"));
-    place.tale(&["run", "m.toml"]).code(1).says(&["questions.jsonl", "17"]);
+    place
+        .tale(&["run", "m.toml"])
+        .code(1)
+        .says(&["questions.jsonl", "17"]);
 }
 
 #[test]
@@ -111,13 +149,19 @@ fn an_answer_file_with_a_broken_line_names_it() {
     let place = Place::new();
     let lines = "{\"id\": 1, \"gold\": \"18\", \"completion\": \"[[18]]\"}\nnot json\n";
     place.write("answers.jsonl", lines);
-    place.tale(&["grade", "answers.jsonl"]).code(1).says(&["answers.jsonl:2"]);
+    place
+        .tale(&["grade", "answers.jsonl"])
+        .code(1)
+        .says(&["answers.jsonl:2"]);
 }
 
 #[test]
 fn a_report_of_no_run_says_so() {
     let place = Place::new();
-    place.tale(&["report", "."]).code(1).says(&["is no run directory"]);
+    place
+        .tale(&["report", "."])
+        .code(1)
+        .says(&["is no run directory"]);
 }
 
 /// A file system of its own that is too small. Only root may mount one.
@@ -137,12 +181,19 @@ fn a_full_disk_loses_nothing_and_says_what_to_do() {
     }
     let full = place.tale(&["run", "m.toml", "--out", "small/run"]);
     let umount = |mount: &std::path::Path| {
-        std::process::Command::new("mount").args(["-o", "remount,size=64m"]).arg(mount).status()
+        std::process::Command::new("mount")
+            .args(["-o", "remount,size=64m"])
+            .arg(mount)
+            .status()
     };
     assert!(umount(&mount).unwrap().success());
     let resumed = place.tale(&["run", "m.toml", "--out", "small/run", "--json"]);
-    std::process::Command::new("umount").arg(&mount).status().unwrap();
-    full.code(1).says(&["no space left", "run the same command again"]);
+    std::process::Command::new("umount")
+        .arg(&mount)
+        .status()
+        .unwrap();
+    full.code(1)
+        .says(&["no space left", "run the same command again"]);
     let summary = resumed.code(0).json();
     assert_eq!(summary["totals"]["samples"], 9000);
     assert_eq!(summary["totals"]["calls"], 12000);
@@ -170,7 +221,10 @@ fn a_model_cut_in_half_is_refused() {
     let half = place.path("half.gguf");
     fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
     llama(&place, &half);
-    place.tale(&["run", "llama.toml"]).code(1).says(&["half.gguf", "help:"]);
+    place
+        .tale(&["run", "llama.toml"])
+        .code(1)
+        .says(&["half.gguf", "help:"]);
 }
 
 #[test]
@@ -182,7 +236,10 @@ fn a_model_of_unknown_architecture_is_named() {
     let place = Place::new();
     let mut bytes = fs::read(whole).unwrap();
     let key = b"general.architecture";
-    let at = bytes.windows(key.len()).position(|w| w == key).expect("a GGUF names its architecture");
+    let at = bytes
+        .windows(key.len())
+        .position(|w| w == key)
+        .expect("a GGUF names its architecture");
     // Key, type (4 bytes), length (8 bytes), then the text `llama`.
     let value = at + key.len() + 12;
     assert_eq!(&bytes[value..value + 5], b"llama");
@@ -198,8 +255,9 @@ fn a_model_that_is_neither_in_the_catalogue_nor_a_file_shows_the_way() {
     let place = Place::new();
     assert!(built().is_dir());
     llama(&place, std::path::Path::new("qwen2.5-coder-0.5b-instrukt"));
-    place
-        .tale(&["run", "llama.toml"])
-        .code(2)
-        .says(&["qwen2.5-coder-0.5b-instrukt", "did you mean `qwen2.5-coder-0.5b-instruct`?", "llama.toml:"]);
+    place.tale(&["run", "llama.toml"]).code(2).says(&[
+        "qwen2.5-coder-0.5b-instrukt",
+        "did you mean `qwen2.5-coder-0.5b-instruct`?",
+        "llama.toml:",
+    ]);
 }

@@ -12,8 +12,10 @@ fn smol(questions: &[&str], max_tokens: u32, context: u32) -> Option<Place> {
         return None;
     };
     let place = Place::new();
-    let questions: Vec<String> =
-        questions.iter().map(|q| format!("{{ text = {q:?}, gold = \"2\" }}")).collect();
+    let questions: Vec<String> = questions
+        .iter()
+        .map(|q| format!("{{ text = {q:?}, gold = \"2\" }}"))
+        .collect();
     place.write(
         "m.toml",
         &format!(
@@ -28,7 +30,9 @@ fn smol(questions: &[&str], max_tokens: u32, context: u32) -> Option<Place> {
 
 #[test]
 fn a_real_model_answers_by_every_method() {
-    let Some(place) = smol(&["What is 1 + 1?", "What is 3 - 1?"], 24, 512) else { return };
+    let Some(place) = smol(&["What is 1 + 1?", "What is 3 - 1?"], 24, 512) else {
+        return;
+    };
     let summary = place.tale(&["run", "m.toml", "--json"]).code(0).json();
     let rows = summary["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 3);
@@ -38,7 +42,10 @@ fn a_real_model_answers_by_every_method() {
     }
     let samples = place.lines("runs/smol/samples.jsonl");
     // Two prompts that begin alike pay once for what they share.
-    let cached: u64 = samples.iter().filter_map(|s| s["cached_input_tokens"].as_u64()).sum();
+    let cached: u64 = samples
+        .iter()
+        .filter_map(|s| s["cached_input_tokens"].as_u64())
+        .sum();
     assert!(cached > 0, "no prefix was shared");
     for sample in &samples {
         let tokens = sample["output_tokens"].as_u64().unwrap();
@@ -51,9 +58,13 @@ fn a_real_model_answers_by_every_method() {
 
 #[test]
 fn the_same_seed_gives_the_same_texts_beside_other_company() {
-    let Some(place) = smol(&["What is 1 + 1?", "What is 3 - 1?"], 24, 512) else { return };
+    let Some(place) = smol(&["What is 1 + 1?", "What is 3 - 1?"], 24, 512) else {
+        return;
+    };
     place.tale(&["run", "m.toml", "--out", "a"]).code(0);
-    place.tale(&["run", "m.toml", "--out", "b", "--set", "concurrency=1"]).code(0);
+    place
+        .tale(&["run", "m.toml", "--out", "b", "--set", "concurrency=1"])
+        .code(0);
     let texts = |run: &str| -> Vec<String> {
         let lines = place.lines(&format!("{run}/samples.jsonl"));
         lines.iter().map(|s| s["completion"].to_string()).collect()
@@ -64,9 +75,17 @@ fn the_same_seed_gives_the_same_texts_beside_other_company() {
 #[test]
 fn a_question_longer_than_the_context_fails_alone() {
     let long = "one and ".repeat(400);
-    let Some(place) = smol(&[&long, "What is 1 + 1?"], 8, 256) else { return };
-    let ran = place.tale(&["run", "m.toml", "--set", "evaluate.methods=[\"direct\"]"]).code(3);
-    assert!(ran.stderr.contains("1 of 2 samples failed"), "{}", ran.stderr);
+    let Some(place) = smol(&[&long, "What is 1 + 1?"], 8, 256) else {
+        return;
+    };
+    let ran = place
+        .tale(&["run", "m.toml", "--set", "evaluate.methods=[\"direct\"]"])
+        .code(3);
+    assert!(
+        ran.stderr.contains("1 of 2 samples failed"),
+        "{}",
+        ran.stderr
+    );
     let failed: Vec<_> = place
         .lines("runs/smol/samples.jsonl")
         .into_iter()

@@ -18,7 +18,6 @@ fn summary_without_times(place: &Place, run: &str) -> serde_json::Value {
     summary
 }
 
-
 #[test]
 fn a_run_killed_ten_times_asks_nothing_twice_and_ends_the_same() {
     let place = Place::with_constant(60, 15);
@@ -46,7 +45,10 @@ fn a_run_killed_ten_times_asks_nothing_twice_and_ends_the_same() {
         }
     }
     assert_eq!(kills, 10);
-    assert_eq!(summary_without_times(&place, "killed"), summary_without_times(&place, "whole"));
+    assert_eq!(
+        summary_without_times(&place, "killed"),
+        summary_without_times(&place, "whole")
+    );
     let strip = |run: &str| {
         let mut lines = place.lines(&format!("{run}/samples.jsonl"));
         for line in &mut lines {
@@ -103,7 +105,10 @@ fn a_second_run_in_the_same_directory_says_so_and_stops() {
         sleep(Duration::from_millis(10));
     }
     sleep(Duration::from_millis(100));
-    place.tale(&["run", "m.toml"]).code(1).says(&["another `tale` is working", "--out DIR"]);
+    place
+        .tale(&["run", "m.toml"])
+        .code(1)
+        .says(&["another `tale` is working", "--out DIR"]);
     first.kill().unwrap();
     first.wait().unwrap();
     place.tale(&["run", "m.toml", "--limit", "2"]).code(0);
@@ -114,23 +119,47 @@ fn a_changed_manifest_names_the_keys_and_what_fresh_would_do() {
     let place = Place::with_constant(3, 0);
     place.tale(&["run", "m.toml"]).code(0);
     place
-        .tale(&["run", "m.toml", "--set", "llm.temperature=0.7", "--set", "seed=1"])
+        .tale(&[
+            "run",
+            "m.toml",
+            "--set",
+            "llm.temperature=0.7",
+            "--set",
+            "seed=1",
+        ])
         .code(2)
-        .says(&["holds a run of another manifest", "`llm.temperature` was 0.1, now 0.7", "`seed` was 1024, now 1", "--fresh"]);
+        .says(&[
+            "holds a run of another manifest",
+            "`llm.temperature` was 0.1, now 0.7",
+            "`seed` was 1024, now 1",
+            "--fresh",
+        ]);
     place
         .tale(&["run", "m.toml", "--set", "llm.temperature=0.7", "--fresh"])
         .code(0)
         .says(&["moved to"]);
-    assert!(place.path("runs/test.1/summary.json").is_file(), "nothing is deleted");
+    assert!(
+        place.path("runs/test.1/summary.json").is_file(),
+        "nothing is deleted"
+    );
 }
 
 #[test]
 fn concurrency_limit_and_methods_may_change() {
     let place = Place::with_constant(6, 0);
     place.tale(&["run", "m.toml", "--limit", "2"]).code(0);
-    place.tale(&["run", "m.toml", "--set", "concurrency=2"]).code(0);
+    place
+        .tale(&["run", "m.toml", "--set", "concurrency=2"])
+        .code(0);
     assert_eq!(place.lines("runs/test/samples.jsonl").len(), 18);
-    place.tale(&["run", "m.toml", "--set", "evaluate.methods=[\"direct\", \"fixed-50\"]"]).code(0);
+    place
+        .tale(&[
+            "run",
+            "m.toml",
+            "--set",
+            "evaluate.methods=[\"direct\", \"fixed-50\"]",
+        ])
+        .code(0);
     assert_eq!(place.lines("runs/test/samples.jsonl").len(), 24);
 }
 
@@ -138,10 +167,12 @@ fn concurrency_limit_and_methods_may_change() {
 fn changed_data_stop_a_resumed_run() {
     let place = Place::with_constant(3, 0);
     place.tale(&["run", "m.toml"]).code(0);
-    let questions = place.read("questions.jsonl").replace("What is 0", "What was 0");
+    let questions = place
+        .read("questions.jsonl")
+        .replace("What is 0", "What was 0");
     place.write("questions.jsonl", &questions);
-    place
-        .tale(&["run", "m.toml"])
-        .code(2)
-        .says(&["have changed since the run", "the content of dataset jsonl is another"]);
+    place.tale(&["run", "m.toml"]).code(2).says(&[
+        "have changed since the run",
+        "the content of dataset jsonl is another",
+    ]);
 }

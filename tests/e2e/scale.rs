@@ -18,7 +18,9 @@ fn memory_does_not_grow_with_the_data_set() {
         while child.try_wait().unwrap().is_none() {
             let text = std::fs::read_to_string(&status).unwrap_or_default();
             let line = text.lines().find(|l| l.starts_with("VmHWM:"));
-            let kib = line.and_then(|l| l.split_whitespace().nth(1)).and_then(|n| n.parse().ok());
+            let kib = line
+                .and_then(|l| l.split_whitespace().nth(1))
+                .and_then(|n| n.parse().ok());
             peak = peak.max(kib.unwrap_or(0));
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
@@ -27,5 +29,8 @@ fn memory_does_not_grow_with_the_data_set() {
     };
     let (small, large) = (peak(1_000), peak(20_000));
     assert!(large < 150 * 1024, "{large} KiB at 20,000 questions");
-    assert!(large < small + 40 * 1024, "{small} KiB at 1,000 questions, {large} at 20,000");
+    assert!(
+        large < small + 40 * 1024,
+        "{small} KiB at 1,000 questions, {large} at 20,000"
+    );
 }

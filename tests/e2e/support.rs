@@ -13,7 +13,10 @@ use tempfile::TempDir;
 /// The folder of the built binary and plugins: this test lies in its `deps`.
 pub(crate) fn built() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
-    let dir = test.parent().and_then(Path::parent).expect("target/release/deps/test");
+    let dir = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/release/deps/test");
     let tale = dir.join(format!("tale{}", std::env::consts::EXE_SUFFIX));
     assert!(
         tale.is_file(),
@@ -25,13 +28,18 @@ pub(crate) fn built() -> PathBuf {
 
 /// The repository's folder.
 pub(crate) fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies in the repository")
 }
 
 /// The file name of a plugin's library.
 pub(crate) fn library(plugin: &str) -> PathBuf {
     use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
-    built().join(format!("{DLL_PREFIX}tale_{}{DLL_SUFFIX}", plugin.replace('-', "_")))
+    built().join(format!(
+        "{DLL_PREFIX}tale_{}{DLL_SUFFIX}",
+        plugin.replace('-', "_")
+    ))
 }
 
 /// What a command printed and how it ended.
@@ -68,7 +76,11 @@ impl Ran {
     #[track_caller]
     pub(crate) fn says(self, parts: &[&str]) -> Self {
         for part in parts {
-            assert!(self.stderr.contains(part), "no `{part}` in\n{}", self.stderr);
+            assert!(
+                self.stderr.contains(part),
+                "no `{part}` in\n{}",
+                self.stderr
+            );
         }
         self
     }
@@ -88,7 +100,9 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a temporary folder can be made") }
+        Self {
+            dir: tempfile::tempdir().expect("a temporary folder can be made"),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -117,7 +131,9 @@ impl Place {
         let place = Self::new();
         let mut questions = String::new();
         for i in 0..n {
-            questions.push_str(&format!("{{\"question\": \"What is {i} + 7 - {i}?\", \"answer\": \"7\"}}\n"));
+            questions.push_str(&format!(
+                "{{\"question\": \"What is {i} + 7 - {i}?\", \"answer\": \"7\"}}\n"
+            ));
         }
         place.write("questions.jsonl", &questions);
         place.write(
@@ -168,7 +184,9 @@ path = "questions.jsonl"
             .spawn()
             .expect("tale starts");
         let mut stdin = child.stdin.take().expect("stdin is a pipe");
-        stdin.write_all(input.as_bytes()).expect("tale reads its input");
+        stdin
+            .write_all(input.as_bytes())
+            .expect("tale reads its input");
         drop(stdin);
         Ran::of(&child.wait_with_output().expect("tale ends"))
     }
@@ -176,11 +194,13 @@ path = "questions.jsonl"
 
 /// The file of a model that tests use, if it has been fetched.
 pub(crate) fn model(file: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("TALE_CACHE_DIR").map(PathBuf::from).or_else(|| {
-        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-        base.or(home).map(|cache| cache.join("tale"))
-    })?;
+    let cache = std::env::var_os("TALE_CACHE_DIR")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+            let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+            base.or(home).map(|cache| cache.join("tale"))
+        })?;
     let path = cache.join("models").join(file);
     path.is_file().then_some(path)
 }

@@ -20,7 +20,10 @@ impl Instant {
 #[async_trait]
 impl Llm for Instant {
     async fn info(&self) -> Result<LlmInfo> {
-        Ok(LlmInfo { model: "instant".to_owned(), ..LlmInfo::default() })
+        Ok(LlmInfo {
+            model: "instant".to_owned(),
+            ..LlmInfo::default()
+        })
     }
 
     async fn generate(
@@ -29,13 +32,19 @@ impl Llm for Instant {
         events: Events<GenerateEvent>,
     ) -> Result<Completion> {
         for _ in 0..request.max_tokens.unwrap_or(0) {
-            events.send(GenerateEvent::Delta { text: "token ".to_owned() });
+            events.send(GenerateEvent::Delta {
+                text: "token ".to_owned(),
+            });
         }
         Ok(Completion {
             text: "answer ".repeat(146),
             reasoning: None,
             finish_reason: FinishReason::Stop,
-            usage: Some(Usage { input_tokens: 512, output_tokens: 256, ..Usage::default() }),
+            usage: Some(Usage {
+                input_tokens: 512,
+                output_tokens: 256,
+                ..Usage::default()
+            }),
             timings: Timings::default(),
             model: None,
         })

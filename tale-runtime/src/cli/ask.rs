@@ -55,7 +55,8 @@ pub(super) struct AskArgs {
 }
 
 fn parse_kind(text: &str) -> Result<AnswerKind, String> {
-    text.parse().map_err(|_| "known are number, choice, math, text".to_owned())
+    text.parse()
+        .map_err(|_| "known are number, choice, math, text".to_owned())
 }
 
 impl AskArgs {
@@ -75,10 +76,13 @@ impl AskArgs {
     /// The manifest of an evaluation of this one question.
     fn manifest(&self) -> Result<(PathBuf, String), Failure> {
         let (path, text) = match &self.manifest {
-            Some(path) => (path.clone(), std::fs::read_to_string(path).map_err(|e| {
-                let problem = Diagnostic::error(format!("cannot read `{}`", path.display()));
-                Failure::usage(problem.cause(e.to_string()))
-            })?),
+            Some(path) => (
+                path.clone(),
+                std::fs::read_to_string(path).map_err(|e| {
+                    let problem = Diagnostic::error(format!("cannot read `{}`", path.display()));
+                    Failure::usage(problem.cause(e.to_string()))
+                })?,
+            ),
             None => (PathBuf::from("ask.toml"), {
                 let (plugin, model) = (quoted(&self.plugin), quoted(&self.model));
                 format!(
@@ -105,7 +109,8 @@ impl AskArgs {
         sets.push("concurrency=1".to_owned());
         let (mut loaded, problems) = manifest::from_bytes(&path, text.as_bytes(), &sets);
         if let Some(loaded) = &mut loaded {
-            loaded.manifest.dataset = manifest::OneOrMany::One(manifest::DatasetSpec::inline(question));
+            loaded.manifest.dataset =
+                manifest::OneOrMany::One(manifest::DatasetSpec::inline(question));
         }
         Plan::resolve((loaded, problems), |dirs| global.registry(dirs)).map_err(Failure::usage)
     }
@@ -118,7 +123,10 @@ pub(super) async fn ask(args: &AskArgs, global: &Global) -> Outcome {
     let folder = tempfile::tempdir()?;
     let store = Arc::new(Store::open(folder.path())?);
     let opened = plan.open(&registry, Arc::clone(&store)).await?;
-    let observer = Arc::new(Speaker { quiet: global.quiet || global.json, ..Speaker::default() });
+    let observer = Arc::new(Speaker {
+        quiet: global.quiet || global.json,
+        ..Speaker::default()
+    });
     let watched: Arc<dyn Observer> = Arc::clone(&observer) as _;
     let ended = pipeline::evaluate(&opened.evaluation, watched, interrupted()).await?;
     drop(opened);
@@ -139,7 +147,10 @@ fn report(folder: &Path, global: &Global) -> Outcome {
     }
     let failed = samples.iter().any(|(_, sample)| sample.error.is_some());
     if global.json {
-        let rows: Vec<_> = samples.iter().map(|(cell, sample)| row(cell, sample)).collect();
+        let rows: Vec<_> = samples
+            .iter()
+            .map(|(cell, sample)| row(cell, sample))
+            .collect();
         output::json(&rows);
     } else {
         for (cell, sample) in &samples {
@@ -161,7 +172,11 @@ fn report(folder: &Path, global: &Global) -> Outcome {
 
 /// Output tokens of a sample, the estimate's included.
 fn tokens(sample: &SampleRow) -> Option<u64> {
-    let estimate: u64 = sample.estimate.iter().filter_map(|call| call.output_tokens).sum();
+    let estimate: u64 = sample
+        .estimate
+        .iter()
+        .filter_map(|call| call.output_tokens)
+        .sum();
     Some(sample.call.as_ref()?.output_tokens? + estimate)
 }
 

@@ -50,9 +50,9 @@ pub(super) fn dataset(command: &DatasetCommand, global: &Global) -> Outcome {
 
 async fn head(args: &HeadArgs, global: &Global) -> Outcome {
     let prompts = PromptSet::standard();
-    let method = prompts.method(&args.method).map_err(|e| {
-        usage(e.to_string(), e.hint().unwrap_or_default())
-    })?;
+    let method = prompts
+        .method(&args.method)
+        .map_err(|e| usage(e.to_string(), e.hint().unwrap_or_default()))?;
     let budget = method.needs_estimate().then_some(100);
     let questions = read(args, global).await?;
     for question in questions {
@@ -73,27 +73,44 @@ fn show(question: &Question, method: &Method, messages: &[tale_api::Message]) {
         question.id, question.kind, question.language
     ));
     for message in messages {
-        output::line(&format!("[{:?}]\n{}", message.role, message.content.trim_end()));
+        output::line(&format!(
+            "[{:?}]\n{}",
+            message.role,
+            message.content.trim_end()
+        ));
     }
 }
 
 async fn read(args: &HeadArgs, global: &Global) -> Result<Vec<Question>, Failure> {
     let registry = global.registry(&[])?;
-    let located = registry.locate(ComponentKind::Dataset, &args.plugin).map_err(Failure::usage)?;
-    let plugin = registry.load(&located, &LoadPolicy::default()).map_err(Failure::usage)?;
+    let located = registry
+        .locate(ComponentKind::Dataset, &args.plugin)
+        .map_err(Failure::usage)?;
+    let plugin = registry
+        .load(&located, &LoadPolicy::default())
+        .map_err(Failure::usage)?;
     let mut options = parse_options(&args.options)?;
     if let Some(path) = args.path.clone().or_else(|| fetched(&args.plugin)) {
         options.insert("path".into(), Value::from(path.display().to_string()));
     }
     let base_dir = std::env::current_dir()?;
-    let env = CreateEnv { base_dir, ..CreateEnv::default() };
-    let dataset: Arc<dyn tale_api::Dataset> =
-        plugin.dataset(&args.plugin, Value::Object(options), &env).await?;
+    let env = CreateEnv {
+        base_dir,
+        ..CreateEnv::default()
+    };
+    let dataset: Arc<dyn tale_api::Dataset> = plugin
+        .dataset(&args.plugin, Value::Object(options), &env)
+        .await?;
     let mut questions = Vec::new();
     let mut cursor = None;
     let n = args.n as usize;
     while questions.len() < n {
-        let page = dataset.page(PageRequest { cursor, limit: args.n }).await?;
+        let page = dataset
+            .page(PageRequest {
+                cursor,
+                limit: args.n,
+            })
+            .await?;
         questions.extend(page.questions);
         cursor = page.next;
         if cursor.is_none() {

@@ -24,7 +24,8 @@ pub(super) struct GradeArgs {
 }
 
 fn parse_kind(text: &str) -> Result<AnswerKind, String> {
-    text.parse().map_err(|_| "known are number, choice, math, text".to_owned())
+    text.parse()
+        .map_err(|_| "known are number, choice, math, text".to_owned())
 }
 
 /// Bytes of one line at most; more is no answer.
@@ -66,7 +67,12 @@ pub(super) fn grade(args: &GradeArgs, global: &Global) -> Outcome {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? == 0 {
+        if reader
+            .by_ref()
+            .take(LINE_LIMIT)
+            .read_until(b'\n', &mut line)?
+            == 0
+        {
             break;
         }
         // A file from Windows begins with a byte order mark.
@@ -74,8 +80,8 @@ pub(super) fn grade(args: &GradeArgs, global: &Global) -> Outcome {
         if text.trim_ascii().is_empty() {
             continue;
         }
-        let answered: Answered = serde_json::from_slice(text)
-            .map_err(|e| bad_line(&name, number, &e.to_string()))?;
+        let answered: Answered =
+            serde_json::from_slice(text).map_err(|e| bad_line(&name, number, &e.to_string()))?;
         let graded = judge(args.kind, &answered).map_err(|e| bad_line(&name, number, e))?;
         match graded.correct {
             Some(true) => right += 1,
@@ -116,10 +122,18 @@ fn judge(default: AnswerKind, answered: &Answered) -> Result<Graded<'_>, &'stati
         Verdict::Wrong => Some(false),
         Verdict::Undecided => None,
     };
-    Ok(Graded { id: &answered.id, answer: grade.answer, correct, reason: grade.reason })
+    Ok(Graded {
+        id: &answered.id,
+        answer: grade.answer,
+        correct,
+        reason: grade.reason,
+    })
 }
 
 fn bad_line(name: &str, line: usize, why: &str) -> Failure {
     let problem = Diagnostic::at(Place::line(name, line), "this line is no answer").cause(why);
-    Failure { code: 1, diagnostics: problem.into() }
+    Failure {
+        code: 1,
+        diagnostics: problem.into(),
+    }
 }

@@ -4,9 +4,7 @@ use clap::Args;
 use comfy_table::{Table, presets};
 
 use super::{Exit, Global, Outcome, interrupted, on_runtime, output};
-use crate::{
-    fetch::{self, Check, Entry, Fetched, Fetcher, Kind, Status, Store, catalogue},
-};
+use crate::fetch::{self, Check, Entry, Fetched, Fetcher, Kind, Status, Store, catalogue};
 
 #[derive(Args)]
 pub(super) struct FetchArgs {
@@ -40,7 +38,13 @@ pub(super) fn list(entries: &[Entry], global: &Global) -> Outcome {
         return Ok(Exit::Done);
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["NAME", "SIZE", "LICENCE", "HERE", "WHAT IT IS"]);
+    table.load_preset(presets::NOTHING).set_header([
+        "NAME",
+        "SIZE",
+        "LICENCE",
+        "HERE",
+        "WHAT IT IS",
+    ]);
     for entry in entries {
         let size = indicatif::DecimalBytes(entry.bytes).to_string();
         let here = match store.status(entry) {
@@ -48,7 +52,13 @@ pub(super) fn list(entries: &[Entry], global: &Global) -> Outcome {
             Status::Partial { have } => format!("{}%", have * 100 / entry.bytes.max(1)),
             _ => "no".to_owned(),
         };
-        table.add_row([&entry.name, &size, &entry.licence, &here, &entry.description]);
+        table.add_row([
+            &entry.name,
+            &size,
+            &entry.licence,
+            &here,
+            &entry.description,
+        ]);
     }
     output::line(&table.to_string());
     Ok(Exit::Done)
@@ -63,11 +73,18 @@ pub(super) fn fetch(entries: &[Entry], kind: Kind, args: &FetchArgs, global: &Gl
         };
         output::note(&licence);
     }
-    let check = if args.verify { Check::Digest } else { Check::Size };
+    let check = if args.verify {
+        Check::Digest
+    } else {
+        Check::Size
+    };
     on_runtime(async {
         let fetcher = Fetcher::open()?;
-        let progress: Box<dyn fetch::FetchProgress> =
-            if global.quiet { Box::new(fetch::Silent) } else { fetch::for_people() };
+        let progress: Box<dyn fetch::FetchProgress> = if global.quiet {
+            Box::new(fetch::Silent)
+        } else {
+            fetch::for_people()
+        };
         let got = tokio::select! {
             got = fetcher.fetch(entry, check, &*progress) => got?,
             () = interrupted() => return Ok(Exit::Interrupted),

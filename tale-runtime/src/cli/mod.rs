@@ -28,10 +28,12 @@ use crate::{
 /// Token-budget-aware LLM reasoning: measure, estimate and prompt with token budgets (TALE).
 #[derive(Parser)]
 #[command(name = "tale", version, max_term_width = 100, propagate_version = true)]
-#[command(after_help = "Exit codes: 0 done; 1 failed; 2 usage or manifest error; 3 done, but some \
+#[command(
+    after_help = "Exit codes: 0 done; 1 failed; 2 usage or manifest error; 3 done, but some \
                         samples failed; 130 interrupted (the same command resumes).\n\
                         Environment: RUST_LOG (what is logged), NO_COLOR, TALE_PLUGIN_PATH, \
-                        TALE_CACHE_DIR.")]
+                        TALE_CACHE_DIR."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -115,7 +117,10 @@ struct Failure {
 impl Failure {
     /// The usage or a manifest is wrong.
     fn usage(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self { code: 2, diagnostics: diagnostics.into() }
+        Self {
+            code: 2,
+            diagnostics: diagnostics.into(),
+        }
     }
 }
 
@@ -128,7 +133,10 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
         {
             diagnostics.push(first.help(hint));
         }
-        Self { code: 1, diagnostics }
+        Self {
+            code: 1,
+            diagnostics,
+        }
     }
 }
 
@@ -196,7 +204,9 @@ impl Cli {
 
 /// Runs `work` on an asynchronous runtime; only commands that wait for something pay for one.
 fn on_runtime(work: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(work);
     // A plugin's call that ignores its cancellation must not keep the process from ending.
     runtime.shutdown_background();
@@ -210,7 +220,10 @@ fn log_to_stderr() {
         .from_env_lossy();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Only fails if a subscriber is set already, and this is the one place that sets it.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
 }
 
 /// Ready when the user or the system asks the process to end. A second request ends it at once.

@@ -1,5 +1,9 @@
 //! The only place that writes to stdout and stderr for people.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the output module")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the output module"
+)]
 
 use std::io::Write;
 
@@ -36,7 +40,6 @@ pub(super) fn part(text: &str) {
 pub(super) fn note(text: &str) {
     eprintln!("{text}");
 }
-
 
 /// Tells what went wrong.
 pub(super) fn failure(diagnostics: &Diagnostics, as_json: bool) {

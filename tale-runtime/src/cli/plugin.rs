@@ -48,9 +48,18 @@ fn list(registry: &Registry, global: &Global) {
         return;
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["PLUGIN", "VERSION", "ABI", "DIGEST", "OFFERS", "FROM"]);
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["PLUGIN", "VERSION", "ABI", "DIGEST", "OFFERS", "FROM"]);
     for manifest in registry.linked() {
-        let row = [&*manifest.name, &*manifest.version, "", "", &offers(manifest), "linked in"];
+        let row = [
+            &*manifest.name,
+            &*manifest.version,
+            "",
+            "",
+            &offers(manifest),
+            "linked in",
+        ];
         table.add_row(row);
     }
     for candidate in registry.candidates() {
@@ -79,8 +88,10 @@ fn offers(manifest: &PluginManifest) -> String {
             None => kinds.push((kind, vec![&component.name])),
         }
     }
-    let parts: Vec<String> =
-        kinds.into_iter().map(|(kind, names)| format!("{kind}: {}", names.join(", "))).collect();
+    let parts: Vec<String> = kinds
+        .into_iter()
+        .map(|(kind, names)| format!("{kind}: {}", names.join(", ")))
+        .collect();
     parts.join("; ")
 }
 
@@ -99,9 +110,14 @@ fn inspect(registry: &Registry, wanted: &str, global: &Global) -> Result<(), Fai
         show(&inspected.manifest, None, global);
         return Ok(());
     }
-    let found = registry.candidates().iter().filter_map(|c| c.inspected.as_ref().ok());
-    let manifests: Vec<&PluginManifest> =
-        registry.linked().chain(found.map(|i| &i.manifest)).collect();
+    let found = registry
+        .candidates()
+        .iter()
+        .filter_map(|c| c.inspected.as_ref().ok());
+    let manifests: Vec<&PluginManifest> = registry
+        .linked()
+        .chain(found.map(|i| &i.manifest))
+        .collect();
     if let Some(manifest) = manifests.iter().find(|m| m.name == wanted) {
         show(manifest, None, global);
         return Ok(());
@@ -128,12 +144,19 @@ fn show(manifest: &PluginManifest, only: Option<&str>, global: &Global) {
         return;
     }
     output::line(&format!("plugin {} {}", manifest.name, manifest.version));
-    for component in manifest.components.iter().filter(|c| only.is_none_or(|name| c.name == name)) {
+    for component in manifest
+        .components
+        .iter()
+        .filter(|c| only.is_none_or(|name| c.name == name))
+    {
         output::line(&format!(
             "\n{} `{}`: {}",
             component.kind, component.name, component.description
         ));
-        let properties = component.options.get("properties").and_then(|p| p.as_object());
+        let properties = component
+            .options
+            .get("properties")
+            .and_then(|p| p.as_object());
         let required: Vec<&str> = component
             .options
             .get("required")
@@ -147,8 +170,14 @@ fn show(manifest: &PluginManifest, only: Option<&str>, global: &Global) {
                 Some(default) => format!(" (default {default})"),
                 None => String::new(),
             };
-            let text = schema.get("description").and_then(|d| d.as_str()).unwrap_or("");
-            output::line(&format!("  {name}{note}\n      {}", text.replace('\n', "\n      ")));
+            let text = schema
+                .get("description")
+                .and_then(|d| d.as_str())
+                .unwrap_or("");
+            output::line(&format!(
+                "  {name}{note}\n      {}",
+                text.replace('\n', "\n      ")
+            ));
         }
     }
 }

@@ -15,8 +15,11 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) fn report(args: &ReportArgs, global: &Global) -> Outcome {
-    let summaries: Vec<Summary> =
-        args.runs.iter().map(|dir| report::write(dir)).collect::<Result<_, _>>()?;
+    let summaries: Vec<Summary> = args
+        .runs
+        .iter()
+        .map(|dir| report::write(dir))
+        .collect::<Result<_, _>>()?;
     if global.json {
         output::json(&summaries);
         return Ok(Exit::Done);

@@ -51,7 +51,9 @@ impl RunArgs {
     }
 
     fn out(&self, plan: &Plan) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| Path::new("runs").join(&plan.manifest.name))
+        self.out
+            .clone()
+            .unwrap_or_else(|| Path::new("runs").join(&plan.manifest.name))
     }
 }
 
@@ -70,13 +72,18 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     let store = Arc::new(Store::open(&dir)?);
     run_dir::adopt(&store, &plan).await.map_err(taken)?;
     if !global.quiet && !global.json {
-        output::note(&format!("opening models and data sets of `{}`", plan.manifest.name));
+        output::note(&format!(
+            "opening models and data sets of `{}`",
+            plan.manifest.name
+        ));
     }
     let opened = tokio::select! {
         opened = plan.open(&registry, Arc::clone(&store)) => opened?,
         () = interrupted() => return Ok(Exit::Interrupted),
     };
-    run_dir::adopt_digests(&store, &opened.digests).await.map_err(taken)?;
+    run_dir::adopt_digests(&store, &opened.digests)
+        .await
+        .map_err(taken)?;
 
     let observer: Arc<dyn Observer> = if global.quiet {
         Arc::new(progress::Silent)
@@ -115,13 +122,7 @@ fn show(global: &Global, dir: &Path, summary: &Summary) {
     output::line(&format!("report: {}", dir.join("report.html").display()));
 }
 
-fn finish(
-    args: &RunArgs,
-    global: &Global,
-    dir: &Path,
-    summary: &Summary,
-    ended: Ending,
-) -> Exit {
+fn finish(args: &RunArgs, global: &Global, dir: &Path, summary: &Summary, ended: Ending) -> Exit {
     show(global, dir, summary);
     match ended {
         Ending::Interrupted => {
@@ -152,9 +153,15 @@ async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
         output::json(&serde_json::json!({ "manifest": resolved, "preview": preview }));
         return Ok(Exit::Done);
     }
-    output::line(&format!("# The manifest with its defaults\n{}", resolved.trim_end()));
+    output::line(&format!(
+        "# The manifest with its defaults\n{}",
+        resolved.trim_end()
+    ));
     for prompt in &preview.prompts {
-        output::line(&format!("\n# {} · {} · question {}", prompt.dataset, prompt.method, prompt.id));
+        output::line(&format!(
+            "\n# {} · {} · question {}",
+            prompt.dataset, prompt.method, prompt.id
+        ));
         for message in &prompt.messages {
             output::line(&format!("[{:?}]\n{}", message.role, message.content));
         }
@@ -182,12 +189,15 @@ async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
 fn taken(e: AdoptError) -> Failure {
     let causes: Vec<String> = match &e {
         AdoptError::OtherManifest { changes, .. } => changes.iter().map(describe).collect(),
-        AdoptError::OtherData { labels, .. } => {
-            labels.iter().map(|label| format!("the content of {label} is another")).collect()
-        }
+        AdoptError::OtherData { labels, .. } => labels
+            .iter()
+            .map(|label| format!("the content of {label} is another"))
+            .collect(),
         _ => return e.into(),
     };
-    let diagnostic = causes.into_iter().fold(Diagnostic::error(e.to_string()), Diagnostic::cause);
+    let diagnostic = causes
+        .into_iter()
+        .fold(Diagnostic::error(e.to_string()), Diagnostic::cause);
     Failure::usage(diagnostic.help(
         "give this run another folder with `--out DIR`, or start over with `--fresh`, which moves \
          the earlier run aside and asks everything again",
@@ -199,5 +209,10 @@ fn describe(change: &Change) -> String {
         Some(value) => value.to_string(),
         None => "absent".to_owned(),
     };
-    format!("`{}` was {}, now {}", change.key, show(&change.before), show(&change.after))
+    format!(
+        "`{}` was {}, now {}",
+        change.key,
+        show(&change.before),
+        show(&change.after)
+    )
 }

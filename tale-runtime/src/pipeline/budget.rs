@@ -46,13 +46,20 @@ impl BudgetRule {
                 (Some(a), Some(b)) => Some(format!("{a}; {b}")),
                 (a, b) => a.or(b),
             };
-            return Ok(Budget { tokens: Some(bounded), fallback });
+            return Ok(Budget {
+                tokens: Some(bounded),
+                fallback,
+            });
         }
-        let why = estimate.fallback.as_deref().unwrap_or("the estimator gave no budget");
+        let why = estimate
+            .fallback
+            .as_deref()
+            .unwrap_or("the estimator gave no budget");
         match self.fallback {
-            Fallback::VanillaCot => {
-                Ok(Budget { tokens: None, fallback: Some(format!("{why}; vanilla CoT")) })
-            }
+            Fallback::VanillaCot => Ok(Budget {
+                tokens: None,
+                fallback: Some(format!("{why}; vanilla CoT")),
+            }),
             Fallback::Budget(tokens) => Ok(Budget {
                 tokens: Some(tokens),
                 fallback: Some(format!("{why}; budget {tokens}")),
@@ -75,18 +82,34 @@ impl BudgetRule {
 mod tests {
     use super::*;
 
-    const RULE: BudgetRule =
-        BudgetRule { alpha: 1.0, min: 1, max: None, fallback: Fallback::VanillaCot };
+    const RULE: BudgetRule = BudgetRule {
+        alpha: 1.0,
+        min: 1,
+        max: None,
+        fallback: Fallback::VanillaCot,
+    };
 
     fn estimate(budget: Option<u32>) -> Estimate {
-        let fallback = budget.is_none().then(|| "no number in the reply".to_owned());
-        Estimate { budget, fallback, ..Estimate::default() }
+        let fallback = budget
+            .is_none()
+            .then(|| "no number in the reply".to_owned());
+        Estimate {
+            budget,
+            fallback,
+            ..Estimate::default()
+        }
     }
 
     #[test]
     fn an_estimate_is_the_budget() {
         let budget = RULE.apply(&estimate(Some(50))).unwrap();
-        assert_eq!(budget, Budget { tokens: Some(50), fallback: None });
+        assert_eq!(
+            budget,
+            Budget {
+                tokens: Some(50),
+                fallback: None
+            }
+        );
     }
 
     #[test]
@@ -94,13 +117,23 @@ mod tests {
         let half = BudgetRule { alpha: 0.5, ..RULE };
         assert_eq!(half.apply(&estimate(Some(51))).unwrap().tokens, Some(26));
         assert_eq!(half.apply(&estimate(Some(1))).unwrap().tokens, Some(1));
-        let huge = BudgetRule { alpha: 1e300, ..RULE };
-        assert_eq!(huge.apply(&estimate(Some(9))).unwrap().tokens, Some(u32::MAX));
+        let huge = BudgetRule {
+            alpha: 1e300,
+            ..RULE
+        };
+        assert_eq!(
+            huge.apply(&estimate(Some(9))).unwrap().tokens,
+            Some(u32::MAX)
+        );
     }
 
     #[test]
     fn a_clamped_budget_says_so() {
-        let rule = BudgetRule { min: 10, max: Some(100), ..RULE };
+        let rule = BudgetRule {
+            min: 10,
+            max: Some(100),
+            ..RULE
+        };
         let budget = rule.apply(&estimate(Some(5000))).unwrap();
         assert_eq!(budget.tokens, Some(100));
         assert_eq!(budget.fallback.as_deref(), Some("5000 clamped to 100"));
@@ -110,10 +143,22 @@ mod tests {
     fn no_estimate_falls_back_as_told() {
         let vanilla = RULE.apply(&estimate(None)).unwrap();
         assert_eq!(vanilla.tokens, None);
-        assert_eq!(vanilla.fallback.as_deref(), Some("no number in the reply; vanilla CoT"));
-        let fixed = BudgetRule { fallback: Fallback::Budget(80), ..RULE };
+        assert_eq!(
+            vanilla.fallback.as_deref(),
+            Some("no number in the reply; vanilla CoT")
+        );
+        let fixed = BudgetRule {
+            fallback: Fallback::Budget(80),
+            ..RULE
+        };
         assert_eq!(fixed.apply(&estimate(None)).unwrap().tokens, Some(80));
-        let fail = BudgetRule { fallback: Fallback::Fail, ..RULE };
-        assert_eq!(fail.apply(&estimate(None)), Err("no number in the reply".to_owned()));
+        let fail = BudgetRule {
+            fallback: Fallback::Fail,
+            ..RULE
+        };
+        assert_eq!(
+            fail.apply(&estimate(None)),
+            Err("no number in the reply".to_owned())
+        );
     }
 }

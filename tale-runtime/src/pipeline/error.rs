@@ -15,6 +15,7 @@ pub enum PipelineError {
         /// The data set's name in results.
         dataset: String,
         /// What it said.
+        #[source]
         error: tale_api::Error,
     },
     /// A model or estimator failed in a way that every further question would meet too.
@@ -25,6 +26,7 @@ pub enum PipelineError {
         /// The question's id.
         question: String,
         /// What went wrong.
+        #[source]
         error: tale_api::Error,
     },
     /// A template cannot be rendered.

@@ -123,8 +123,10 @@ async fn run(e: &Evaluation, observer: &Arc<dyn Observer>) -> Result<(), Pipelin
             columns.push((llm, dataset, cells(e, llm, dataset).await?));
         }
     }
-    let progress: Vec<CellProgress> =
-        columns.iter().flat_map(|(_, _, cells)| cells.iter().cloned()).collect();
+    let progress: Vec<CellProgress> = columns
+        .iter()
+        .flat_map(|(_, _, cells)| cells.iter().cloned())
+        .collect();
     observer.begin(&progress);
     for (llm, dataset, cells) in columns {
         run_dataset(e, llm, dataset, &cells, observer).await?;
@@ -145,7 +147,11 @@ async fn cells(
             dataset: dataset.label.clone(),
             method: method.name.clone(),
         };
-        cells.push(CellProgress { id: e.store.cell(cell.clone()).await?, cell, total });
+        cells.push(CellProgress {
+            id: e.store.cell(cell.clone()).await?,
+            cell,
+            total,
+        });
     }
     Ok(cells)
 }
@@ -171,10 +177,14 @@ async fn run_dataset(
                 None => break,
             }
         }
-        let (Some((first, _)), Some((last, _))) = (chunk.first(), chunk.last()) else { break };
+        let (Some((first, _)), Some((last, _))) = (chunk.first(), chunk.last()) else {
+            break;
+        };
         let finished = e.store.finished(ids.clone(), *first, *last + 1).await?;
-        let finished: HashMap<(CellId, u64), Measure> =
-            finished.into_iter().map(|(cell, m)| ((cell, m.position), m)).collect();
+        let finished: HashMap<(CellId, u64), Measure> = finished
+            .into_iter()
+            .map(|(cell, m)| ((cell, m.position), m))
+            .collect();
         for (position, question) in chunk {
             // The methods of a question run side by side: their prompts begin alike, and a local
             // model evaluates what they share once.
@@ -273,8 +283,14 @@ impl Sample {
         sample: &mut NewSample,
     ) -> Result<(), Failure> {
         let budget = match self.method.budget {
-            BudgetSource::None => Budget { tokens: None, fallback: None },
-            BudgetSource::Fixed(tokens) => Budget { tokens: Some(tokens), fallback: None },
+            BudgetSource::None => Budget {
+                tokens: None,
+                fallback: None,
+            },
+            BudgetSource::Fixed(tokens) => Budget {
+                tokens: Some(tokens),
+                fallback: None,
+            },
             BudgetSource::Estimated => self.estimate(estimating).await?,
         };
         sample.budget = budget.tokens;
@@ -284,9 +300,18 @@ impl Sample {
         let asked = self.llm.ledger.ask(request, self.events()).await;
         let (id, call) = asked.map_err(|e| self.failure(e))?;
         sample.answer_call = Some(id);
-        let judgement =
-            judge(&*self.dataset.dataset, self.dataset.info.grades, &self.question, &call).await;
-        let Judgement { outcome, answer, reason } = judgement.map_err(|e| self.failure(e))?;
+        let judgement = judge(
+            &*self.dataset.dataset,
+            self.dataset.info.grades,
+            &self.question,
+            &call,
+        )
+        .await;
+        let Judgement {
+            outcome,
+            answer,
+            reason,
+        } = judgement.map_err(|e| self.failure(e))?;
         sample.outcome = outcome;
         sample.answer = answer;
         sample.reason = Some(reason);
@@ -308,7 +333,10 @@ impl Sample {
             }
         };
         // The gold answer is nothing an estimator may look at.
-        let question = Question { gold: None, ..(*self.question).clone() };
+        let question = Question {
+            gold: None,
+            ..(*self.question).clone()
+        };
         let asked = Arc::clone(llm) as Arc<dyn Llm>;
         let estimate = setup
             .estimator
@@ -347,8 +375,10 @@ impl Sample {
     /// only costs time or money.
     fn failure(&self, error: Error) -> Failure {
         use ErrorKind::{InvalidOptions, QuotaExhausted, Unauthorized, Unsupported};
-        let is_final =
-            matches!(error.kind, InvalidOptions | QuotaExhausted | Unauthorized | Unsupported);
+        let is_final = matches!(
+            error.kind,
+            InvalidOptions | QuotaExhausted | Unauthorized | Unsupported
+        );
         if is_final || is_journal_failure(&error) {
             Failure::Stop(PipelineError::Final {
                 dataset: self.dataset.label.clone(),

@@ -35,7 +35,12 @@ pub async fn judge(
     }
     let grade = if grades_itself {
         let completion = call.completion.clone();
-        dataset.grade(GradeRequest { question: question.clone(), completion }).await?
+        dataset
+            .grade(GradeRequest {
+                question: question.clone(),
+                completion,
+            })
+            .await?
     } else {
         match &question.gold {
             Some(gold) => by_kind(question, gold, &call.completion),
@@ -47,7 +52,11 @@ pub async fn judge(
         Verdict::Wrong => Outcome::Wrong,
         Verdict::Undecided => Outcome::Undecided,
     };
-    Ok(Judgement { outcome, answer: grade.answer, reason: grade.reason })
+    Ok(Judgement {
+        outcome,
+        answer: grade.answer,
+        reason: grade.reason,
+    })
 }
 
 fn by_kind(question: &Question, gold: &str, completion: &str) -> Grade {
@@ -63,7 +72,11 @@ fn by_kind(question: &Question, gold: &str, completion: &str) -> Grade {
         tale_grading::Verdict::Wrong => Verdict::Wrong,
         tale_grading::Verdict::Undecided => Verdict::Undecided,
     };
-    Grade { answer: grade.answer, verdict, reason: grade.reason }
+    Grade {
+        answer: grade.answer,
+        verdict,
+        reason: grade.reason,
+    }
 }
 
 fn ungraded(question: &Question, completion: &str) -> Judgement {

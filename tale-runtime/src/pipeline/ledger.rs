@@ -55,10 +55,22 @@ impl Ledger {
         defaults: CallDefaults,
         store: Arc<Store>,
     ) -> Self {
-        let identity = format!("{plugin}\n{}\n{}", info.model, info.digest.as_deref().unwrap_or(""));
+        let identity = format!(
+            "{plugin}\n{}\n{}",
+            info.model,
+            info.digest.as_deref().unwrap_or("")
+        );
         let prices = prices.or(info.prices);
         let under_way = Mutex::new(HashMap::new());
-        Self { llm, info, identity, prices, defaults, store, under_way }
+        Self {
+            llm,
+            info,
+            identity,
+            prices,
+            defaults,
+            store,
+            under_way,
+        }
     }
 
     /// What the model says of itself.
@@ -86,13 +98,26 @@ impl Ledger {
         let key = self.key(&request);
         let turn = Turn::take(self, key);
         let _first = turn.gate.lock().await;
-        if let Some(known) = self.store.find_call(key).await.map_err(|e| journal_error(&e))? {
+        if let Some(known) = self
+            .store
+            .find_call(key)
+            .await
+            .map_err(|e| journal_error(&e))?
+        {
             return Ok(known);
         }
-        let prompt = request.messages.last().map(|m| m.content.clone()).unwrap_or_default();
+        let prompt = request
+            .messages
+            .last()
+            .map(|m| m.content.clone())
+            .unwrap_or_default();
         let completion = self.llm.generate(request, events).await?;
         let row = self.row(prompt, completion);
-        let id = self.store.put_call(key, row.clone()).await.map_err(|e| journal_error(&e))?;
+        let id = self
+            .store
+            .put_call(key, row.clone())
+            .await
+            .map_err(|e| journal_error(&e))?;
         Ok((id, row))
     }
 
@@ -102,8 +127,9 @@ impl Ledger {
         sampling.temperature = sampling.temperature.or(defaults.sampling.temperature);
         sampling.top_p = sampling.top_p.or(defaults.sampling.top_p);
         sampling.top_k = sampling.top_k.or(defaults.sampling.top_k);
-        sampling.repetition_penalty =
-            sampling.repetition_penalty.or(defaults.sampling.repetition_penalty);
+        sampling.repetition_penalty = sampling
+            .repetition_penalty
+            .or(defaults.sampling.repetition_penalty);
         request.max_tokens = request.max_tokens.or(defaults.max_tokens);
         request.seed = request.seed.or(defaults.seed);
         request.timeout_s = request.timeout_s.or(defaults.timeout_s);
@@ -115,7 +141,10 @@ impl Ledger {
 
     fn key(&self, request: &GenerateRequest) -> CallKey {
         // How long somebody is willing to wait does not change the answer.
-        let asked = GenerateRequest { timeout_s: None, ..request.clone() };
+        let asked = GenerateRequest {
+            timeout_s: None,
+            ..request.clone()
+        };
         let text = serde_json::to_vec(&asked).expect("a request is plain data");
         let digest = Sha256::new()
             .chain_update(b"tale call 1\n")
@@ -140,14 +169,19 @@ impl Ledger {
             output_tokens: usage.map(|u| u.output_tokens),
             reasoning_tokens: usage.map_or(0, |u| u.reasoning_tokens),
             latency_s: completion.timings.total_s,
-            cost_usd: self.prices.zip(usage).map(|(prices, usage)| prices.cost_usd(&usage)),
+            cost_usd: self
+                .prices
+                .zip(usage)
+                .map(|(prices, usage)| prices.cost_usd(&usage)),
             model: completion.model.filter(|m| *m != self.info.model),
         }
     }
 
     fn gates(&self) -> MutexGuard<'_, HashMap<CallKey, Arc<tokio::sync::Mutex<()>>>> {
         // The map is whole at every moment, so a panic elsewhere does not spoil it.
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -209,13 +243,19 @@ impl RecordedLlm {
     /// A fresh view of the ledger's model.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, calls: Mutex::new(Vec::new()) }
+        Self {
+            ledger,
+            calls: Mutex::new(Vec::new()),
+        }
     }
 
     /// The calls made so far, in the order in which they finished.
     #[must_use]
     pub fn calls(&self) -> Vec<CallId> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -231,7 +271,10 @@ impl Llm for RecordedLlm {
         events: Events<GenerateEvent>,
     ) -> Result<Completion> {
         let (id, row) = self.ledger.ask(self.ledger.fill(request), events).await?;
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(id);
         Ok(completion(row))
     }
 
@@ -242,12 +285,15 @@ impl Llm for RecordedLlm {
 
 /// A call of the journal as the model's answer.
 fn completion(row: CallRow) -> Completion {
-    let usage = row.input_tokens.zip(row.output_tokens).map(|(input_tokens, output_tokens)| Usage {
-        input_tokens,
-        cached_input_tokens: row.cached_input_tokens,
-        output_tokens,
-        reasoning_tokens: row.reasoning_tokens,
-    });
+    let usage = row
+        .input_tokens
+        .zip(row.output_tokens)
+        .map(|(input_tokens, output_tokens)| Usage {
+            input_tokens,
+            cached_input_tokens: row.cached_input_tokens,
+            output_tokens,
+            reasoning_tokens: row.reasoning_tokens,
+        });
     let finish_reason = match row.finish_reason.as_str() {
         "stop" => FinishReason::Stop,
         "length" => FinishReason::Length,
@@ -259,7 +305,10 @@ fn completion(row: CallRow) -> Completion {
         reasoning: row.reasoning,
         finish_reason,
         usage,
-        timings: Timings { total_s: row.latency_s, ..Timings::default() },
+        timings: Timings {
+            total_s: row.latency_s,
+            ..Timings::default()
+        },
         model: row.model,
     }
 }

@@ -42,7 +42,9 @@ impl Selection {
     /// The positions of the range in a data set of `size`.
     fn range(&self, size: u64) -> Range<u64> {
         let start = self.offset.min(size);
-        let end = self.limit.map_or(size, |limit| start.saturating_add(limit).min(size));
+        let end = self
+            .limit
+            .map_or(size, |limit| start.saturating_add(limit).min(size));
         start..end
     }
 }
@@ -92,9 +94,15 @@ impl DatasetSetup {
 
     async fn page(&self, cursor: Option<String>) -> Result<tale_api::Page, PipelineError> {
         self.dataset
-            .page(PageRequest { cursor, limit: PAGE })
+            .page(PageRequest {
+                cursor,
+                limit: PAGE,
+            })
             .await
-            .map_err(|error| PipelineError::Dataset { dataset: self.label.clone(), error })
+            .map_err(|error| PipelineError::Dataset {
+                dataset: self.label.clone(),
+                error,
+            })
     }
 }
 
@@ -222,12 +230,20 @@ mod tests {
 
     #[test]
     fn a_selection_counts_what_is_left() {
-        let range = |offset, limit| Selection { offset, limit, draw: None };
+        let range = |offset, limit| Selection {
+            offset,
+            limit,
+            draw: None,
+        };
         assert_eq!(range(0, Some(24)).count(Some(1319)), Some(24));
         assert_eq!(range(1310, Some(24)).count(Some(1319)), Some(9));
         assert_eq!(range(2000, None).count(Some(1319)), Some(0));
         assert_eq!(range(0, Some(24)).count(None), None);
-        let drawn = Selection { limit: Some(100), draw: Some(Draw { n: 200, seed: 1 }), offset: 0 };
+        let drawn = Selection {
+            limit: Some(100),
+            draw: Some(Draw { n: 200, seed: 1 }),
+            offset: 0,
+        };
         assert_eq!(drawn.count(Some(1319)), Some(100));
     }
 }

@@ -23,12 +23,19 @@ impl Resolver<'_> {
         if !option_marked(schema, "path", "model-file") || options.contains_key("path") {
             return;
         }
-        let Some(model) = options.get("model").and_then(Value::as_str).map(str::to_owned) else {
+        let Some(model) = options
+            .get("model")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+        else {
             return;
         };
         let file = self.source().base_dir().join(&model);
         if file.exists() {
-            options.insert("path".into(), Value::from(absolute(file).display().to_string()));
+            options.insert(
+                "path".into(),
+                Value::from(absolute(file).display().to_string()),
+            );
             return;
         }
         match fetched(catalogue::models(), Kind::Model, &model) {
@@ -44,11 +51,7 @@ impl Resolver<'_> {
 
     /// The file of a data set: the path that is given, the catalogue's file of that name, or the
     /// catalogue's file for the plugin.
-    pub(super) fn dataset_file(
-        &mut self,
-        spec: &DatasetSpec,
-        table: &[String],
-    ) -> Option<PathBuf> {
+    pub(super) fn dataset_file(&mut self, spec: &DatasetSpec, table: &[String]) -> Option<PathBuf> {
         if let Some(given) = &spec.path {
             let file = self.source().base_dir().join(given);
             if file.exists() {
@@ -57,7 +60,10 @@ impl Resolver<'_> {
             let name = given.to_string_lossy();
             let place = self.source().at(&path(table, &["path"]));
             let entries = catalogue::datasets();
-            if entries.as_ref().is_ok_and(|e| catalogue::find(e, Kind::Dataset, &name).is_ok()) {
+            if entries
+                .as_ref()
+                .is_ok_and(|e| catalogue::find(e, Kind::Dataset, &name).is_ok())
+            {
                 return match fetched(entries, Kind::Dataset, &name) {
                     Ok(file) => Some(file),
                     Err(e) => {

@@ -14,7 +14,10 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tale_api::{ComponentKind, CreateEnv, host::{Deadlines, LoadPolicy}};
+use tale_api::{
+    ComponentKind, CreateEnv,
+    host::{Deadlines, LoadPolicy},
+};
 use tale_plugin_standard::{Method, PromptSet};
 
 use crate::{
@@ -102,9 +105,16 @@ impl Plan {
         (loaded, mut problems): (Option<Loaded>, Diagnostics),
         registry: impl FnOnce(&[PathBuf]) -> Result<Registry, Diagnostics>,
     ) -> Result<(Self, Registry), Diagnostics> {
-        let Some(loaded) = loaded else { return Err(problems) };
+        let Some(loaded) = loaded else {
+            return Err(problems);
+        };
         let base = loaded.source.base_dir().to_owned();
-        let dirs: Vec<PathBuf> = loaded.manifest.plugin_dirs.iter().map(|d| base.join(d)).collect();
+        let dirs: Vec<PathBuf> = loaded
+            .manifest
+            .plugin_dirs
+            .iter()
+            .map(|d| base.join(d))
+            .collect();
         let registry = match registry(&dirs) {
             Ok(registry) => registry,
             Err(e) => {
@@ -113,7 +123,12 @@ impl Plan {
                 return Err(problems);
             }
         };
-        let plan = Resolver { registry: &registry, loaded, problems: &mut problems }.plan();
+        let plan = Resolver {
+            registry: &registry,
+            loaded,
+            problems: &mut problems,
+        }
+        .plan();
         problems.sort();
         match plan {
             Some(plan) => problems.into_result((plan, registry)),
@@ -151,7 +166,10 @@ impl Resolver<'_> {
     fn plan(mut self) -> Option<Plan> {
         let manifest = self.loaded.manifest.clone();
         let prompts = self.prompts(&manifest);
-        let methods = prompts.as_ref().map(|set| self.methods(&manifest, set)).unwrap_or_default();
+        let methods = prompts
+            .as_ref()
+            .map(|set| self.methods(&manifest, set))
+            .unwrap_or_default();
         let mut secrets = Vec::new();
 
         let mut llms = Vec::new();
@@ -161,11 +179,18 @@ impl Resolver<'_> {
                 table: vec!["llm".into(), i.to_string()],
                 plugin: &spec.plugin,
                 options: &spec.options,
-                lifted: spec.model.iter().map(|m| ("model", Value::from(m.clone()))).collect(),
+                lifted: spec
+                    .model
+                    .iter()
+                    .map(|m| ("model", Value::from(m.clone())))
+                    .collect(),
                 prompts: None,
             };
             if let Some(component) = self.component(&manifest, &at, &mut secrets) {
-                llms.push(LlmPlan { label: spec.label().to_owned(), component });
+                llms.push(LlmPlan {
+                    label: spec.label().to_owned(),
+                    component,
+                });
             }
         }
 
@@ -181,13 +206,29 @@ impl Resolver<'_> {
             }
             let kind = ComponentKind::Dataset;
             let (plugin, options) = (&*spec.plugin, &spec.options);
-            let at = At { kind, table, plugin, options, lifted, prompts: None };
+            let at = At {
+                kind,
+                table,
+                plugin,
+                options,
+                lifted,
+                prompts: None,
+            };
             if let Some(component) = self.component(&manifest, &at, &mut secrets) {
-                let draw = spec
-                    .sample
-                    .map(|s| Draw { n: s.n, seed: s.seed.unwrap_or(manifest.seed) });
-                let selection = Selection { offset: spec.offset, limit: spec.limit, draw };
-                datasets.push(DatasetPlan { label: spec.label().to_owned(), component, selection });
+                let draw = spec.sample.map(|s| Draw {
+                    n: s.n,
+                    seed: s.seed.unwrap_or(manifest.seed),
+                });
+                let selection = Selection {
+                    offset: spec.offset,
+                    limit: spec.limit,
+                    draw,
+                };
+                datasets.push(DatasetPlan {
+                    label: spec.label().to_owned(),
+                    component,
+                    selection,
+                });
             }
         }
 
@@ -200,7 +241,9 @@ impl Resolver<'_> {
                 plugin: &spec.plugin,
                 options: &spec.options,
                 lifted: Vec::new(),
-                prompts: prompts.as_ref().filter(|_| manifest.evaluate.prompts.is_some()),
+                prompts: prompts
+                    .as_ref()
+                    .filter(|_| manifest.evaluate.prompts.is_some()),
             };
             estimator = self.component(&manifest, &at, &mut secrets);
         }
@@ -213,8 +256,21 @@ impl Resolver<'_> {
             }
         };
         let base_dir = std::path::absolute(self.source().base_dir()).unwrap_or_default();
-        let env = CreateEnv { base_dir, cache_dir, seed: manifest.seed };
-        Some(Plan { llms, datasets, estimator, methods, prompts: prompts?, env, secrets, manifest })
+        let env = CreateEnv {
+            base_dir,
+            cache_dir,
+            seed: manifest.seed,
+        };
+        Some(Plan {
+            llms,
+            datasets,
+            estimator,
+            methods,
+            prompts: prompts?,
+            env,
+            secrets,
+            manifest,
+        })
     }
 
     fn source(&self) -> &Source {
@@ -255,19 +311,32 @@ impl Resolver<'_> {
         if let Some(prompts) = at.prompts
             && option_marked(schema, "prompt", "estimate-prompt")
         {
-            options.entry("prompt").or_insert_with(|| prompts.estimate_template().into());
+            options
+                .entry("prompt")
+                .or_insert_with(|| prompts.estimate_template().into());
         }
         let plugin = format!("{} `{}`", at.kind, at.plugin);
         let options = Value::Object(options);
-        for problem in self.source().check_options(&at.table, &lifted, &plugin, schema, &options) {
+        for problem in self
+            .source()
+            .check_options(&at.table, &lifted, &plugin, schema, &options)
+        {
             self.problems.push(problem);
         }
         let policy = policy(manifest, &located.plugin);
-        Some(ComponentPlan { located, options, policy })
+        Some(ComponentPlan {
+            located,
+            options,
+            policy,
+        })
     }
 
     fn locate(&self, manifest: &Manifest, at: &At<'_>) -> Result<Located, Diagnostic> {
-        match manifest.plugins.get(at.plugin).and_then(|spec| spec.path.as_ref()) {
+        match manifest
+            .plugins
+            .get(at.plugin)
+            .and_then(|spec| spec.path.as_ref())
+        {
             Some(path) => {
                 let path = self.source().base_dir().join(path);
                 self.registry.locate_in(&path, at.kind, at.plugin)
@@ -277,7 +346,9 @@ impl Resolver<'_> {
     }
 
     fn prompts(&mut self, manifest: &Manifest) -> Option<PromptSet> {
-        let Some(file) = &manifest.evaluate.prompts else { return Some(PromptSet::standard()) };
+        let Some(file) = &manifest.evaluate.prompts else {
+            return Some(PromptSet::standard());
+        };
         let key = ["evaluate", "prompts"];
         let path = self.source().base_dir().join(file);
         let text = match std::fs::read_to_string(&path) {
@@ -343,5 +414,9 @@ fn policy(manifest: &Manifest, plugin: &str) -> LoadPolicy {
 
 /// `table` with further segments.
 fn path(table: &[String], more: &[&str]) -> Vec<String> {
-    table.iter().cloned().chain(more.iter().map(|s| (*s).to_owned())).collect()
+    table
+        .iter()
+        .cloned()
+        .chain(more.iter().map(|s| (*s).to_owned()))
+        .collect()
 }

@@ -69,7 +69,9 @@ impl Plan {
             let plugin = load(registry, component)?;
             let name = &component.located.component.name;
             let created = async {
-                let llm = plugin.llm(name, component.options.clone(), &self.env).await?;
+                let llm = plugin
+                    .llm(name, component.options.clone(), &self.env)
+                    .await?;
                 let info = llm.info().await?;
                 Ok((llm, info))
             };
@@ -81,7 +83,10 @@ impl Plan {
             let prices = spec.prices.map(Into::into);
             let source = &component.located.plugin;
             let ledger = Ledger::new(llm, info, source, prices, defaults, Arc::clone(&store));
-            llms.push(LlmSetup { label: plan.label.clone(), ledger: Arc::new(ledger) });
+            llms.push(LlmSetup {
+                label: plan.label.clone(),
+                ledger: Arc::new(ledger),
+            });
         }
         let prompts = Arc::new(self.prompts.clone());
         let evaluation = Evaluation {
@@ -92,7 +97,10 @@ impl Plan {
             concurrency: self.manifest.concurrency as usize,
             store,
         };
-        Ok(Opened { evaluation, digests })
+        Ok(Opened {
+            evaluation,
+            digests,
+        })
     }
 
     /// Creates one data set.
@@ -105,19 +113,28 @@ impl Plan {
         let plugin = load(registry, component)?;
         let name = &component.located.component.name;
         let created = async {
-            let dataset = plugin.dataset(name, component.options.clone(), &self.env).await?;
+            let dataset = plugin
+                .dataset(name, component.options.clone(), &self.env)
+                .await?;
             let info = dataset.info().await?;
             Ok((dataset, info))
         };
         let (dataset, info) = created.await.map_err(|e| failed(component, e))?;
-        Ok(DatasetSetup { label: plan.label.clone(), dataset, info, selection: plan.selection })
+        Ok(DatasetSetup {
+            label: plan.label.clone(),
+            dataset,
+            info,
+            selection: plan.selection,
+        })
     }
 
     async fn open_estimator(
         &self,
         registry: &Registry,
     ) -> Result<Option<EstimatorSetup>, OpenError> {
-        let Some(component) = &self.estimator else { return Ok(None) };
+        let Some(component) = &self.estimator else {
+            return Ok(None);
+        };
         let plugin = load(registry, component)?;
         let name = &component.located.component.name;
         let estimator = plugin
@@ -139,7 +156,11 @@ impl Plan {
             manifest::EstimateOn::Question => EstimateOn::Question,
             manifest::EstimateOn::FullPrompt => EstimateOn::FullPrompt,
         };
-        Ok(Some(EstimatorSetup { estimator, rule, on }))
+        Ok(Some(EstimatorSetup {
+            estimator,
+            rule,
+            on,
+        }))
     }
 }
 
@@ -147,14 +168,22 @@ impl Plan {
 pub(super) fn method(method: &Method, prompts: &Arc<PromptSet>) -> MethodSetup {
     let budget = match method {
         m if m.needs_estimate() => BudgetSource::Estimated,
-        m => m.fixed_budget().map_or(BudgetSource::None, BudgetSource::Fixed),
+        m => m
+            .fixed_budget()
+            .map_or(BudgetSource::None, BudgetSource::Fixed),
     };
     let name = method.to_string();
     let (method, prompts) = (method.clone(), Arc::clone(prompts));
     let render = move |question: &tale_api::Question, budget: Option<u32>| {
-        prompts.render(&method, question, budget).map_err(|e| e.to_string())
+        prompts
+            .render(&method, question, budget)
+            .map_err(|e| e.to_string())
     };
-    MethodSetup { name, budget, render: Arc::new(render) }
+    MethodSetup {
+        name,
+        budget,
+        render: Arc::new(render),
+    }
 }
 
 fn call_defaults(spec: &LlmSpec, seed: u64) -> CallDefaults {
@@ -173,10 +202,16 @@ fn call_defaults(spec: &LlmSpec, seed: u64) -> CallDefaults {
 }
 
 fn load(registry: &Registry, component: &ComponentPlan) -> Result<Plugin, OpenError> {
-    registry.load(&component.located, &component.policy).map_err(OpenError::Load)
+    registry
+        .load(&component.located, &component.policy)
+        .map_err(OpenError::Load)
 }
 
 fn failed(component: &ComponentPlan, source: Error) -> OpenError {
     let info = &component.located.component;
-    OpenError::Create { kind: info.kind, name: info.name.clone(), source }
+    OpenError::Create {
+        kind: info.kind,
+        name: info.name.clone(),
+        source,
+    }
 }

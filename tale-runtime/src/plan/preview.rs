@@ -84,7 +84,9 @@ impl Plan {
             let (first, characters) = self.render_some(&dataset).await?;
             prompts.extend(first);
             let questions = dataset.selection.count(dataset.info.size);
-            total = total.zip(questions).map(|(total, n)| total.add(n, &characters));
+            total = total
+                .zip(questions)
+                .map(|(total, n)| total.add(n, &characters));
         }
         let forecast = self
             .llms
@@ -120,7 +122,11 @@ impl Plan {
                 };
                 let messages = (method.render)(&question, budget).map_err(|cause| {
                     let (dataset, question) = (dataset.label.clone(), question.id.clone());
-                    PipelineError::Prompt { dataset, question, cause }
+                    PipelineError::Prompt {
+                        dataset,
+                        question,
+                        cause,
+                    }
                 })?;
                 let length = length(&messages);
                 characters.push(length);
@@ -131,7 +137,12 @@ impl Plan {
                 if read == 0 {
                     let (dataset, id) = (dataset.label.clone(), question.id.clone());
                     let method = method.name.clone();
-                    first.push(PromptPreview { dataset, id, method, messages });
+                    first.push(PromptPreview {
+                        dataset,
+                        id,
+                        method,
+                        messages,
+                    });
                 }
             }
             read += 1;
@@ -169,13 +180,15 @@ impl Forecast {
     fn of(llm: &str, total: Option<&Count>, max_tokens: u32, prices: Option<Prices>) -> Self {
         let input = total.map(|t| (t.characters / CHARACTERS_PER_TOKEN).round() as u64);
         let output = total.map(|t| t.calls * u64::from(max_tokens));
-        let cost = prices.zip(input.zip(output)).map(|(prices, (input_tokens, output_tokens))| {
-            prices.cost_usd(&tale_api::Usage {
-                input_tokens,
-                output_tokens,
-                ..tale_api::Usage::default()
-            })
-        });
+        let cost = prices
+            .zip(input.zip(output))
+            .map(|(prices, (input_tokens, output_tokens))| {
+                prices.cost_usd(&tale_api::Usage {
+                    input_tokens,
+                    output_tokens,
+                    ..tale_api::Usage::default()
+                })
+            });
         Self {
             llm: llm.to_owned(),
             questions: total.map(|t| t.questions),
@@ -189,10 +202,17 @@ impl Forecast {
 
 #[expect(clippy::cast_precision_loss, reason = "lengths of prompts")]
 fn length(messages: &[Message]) -> f64 {
-    messages.iter().map(|m| m.content.chars().count()).sum::<usize>() as f64
+    messages
+        .iter()
+        .map(|m| m.content.chars().count())
+        .sum::<usize>() as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a handful of prompts")]
 fn mean(values: &[f64]) -> f64 {
-    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+    if values.is_empty() {
+        0.0
+    } else {
+        values.iter().sum::<f64>() / values.len() as f64
+    }
 }

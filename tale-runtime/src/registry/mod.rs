@@ -83,7 +83,11 @@ impl Registry {
             if let Ok(inspected) = &candidate.inspected
                 && let Some(component) = component(&inspected.manifest, kind, name)
             {
-                return Ok(located(&inspected.manifest, component, Some(candidate.path.clone())));
+                return Ok(located(
+                    &inspected.manifest,
+                    component,
+                    Some(candidate.path.clone()),
+                ));
             }
         }
         for manifest in self.linked() {
@@ -106,9 +110,11 @@ impl Registry {
     ) -> Result<Located, Diagnostic> {
         let inspected = Plugin::inspect(path).map_err(|e| load_error(&e))?;
         match component(&inspected.manifest, kind, name) {
-            Some(component) => {
-                Ok(located(&inspected.manifest, component, Some(path.to_owned())))
-            }
+            Some(component) => Ok(located(
+                &inspected.manifest,
+                component,
+                Some(path.to_owned()),
+            )),
             None => Err(Diagnostic::error(format!(
                 "plugin `{}` offers no {kind} `{name}`",
                 path.display()
@@ -158,8 +164,10 @@ impl Registry {
         }
         for candidate in self.candidates() {
             if let Err(e) = &candidate.inspected {
-                diagnostic =
-                    diagnostic.cause(format!("`{}` cannot be used: {e}", candidate.path.display()));
+                diagnostic = diagnostic.cause(format!(
+                    "`{}` cannot be used: {e}",
+                    candidate.path.display()
+                ));
             }
         }
         let nearest = nearest(name, &known);
@@ -168,7 +176,11 @@ impl Registry {
         }
         let dirs: Vec<String> = self.dirs().map(|d| format!("`{}`", d.display())).collect();
         let known: Vec<String> = known.iter().map(|n| format!("`{n}`")).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let known = if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        };
         diagnostic.help(format!(
             "there are: {known}; searched in {}; `--plugin-dir DIR` adds a folder",
             dirs.join(", ")
@@ -181,7 +193,10 @@ fn component<'a>(
     kind: ComponentKind,
     name: &str,
 ) -> Option<&'a ComponentInfo> {
-    manifest.components.iter().find(|c| c.kind == kind && c.name == name)
+    manifest
+        .components
+        .iter()
+        .find(|c| c.kind == kind && c.name == name)
 }
 
 fn located(manifest: &PluginManifest, component: &ComponentInfo, path: Option<PathBuf>) -> Located {
@@ -194,9 +209,16 @@ fn located(manifest: &PluginManifest, component: &ComponentInfo, path: Option<Pa
 }
 
 fn offers(manifest: &PluginManifest) -> String {
-    let offers: Vec<String> =
-        manifest.components.iter().map(|c| format!("{} `{}`", c.kind, c.name)).collect();
-    if offers.is_empty() { "it offers nothing".into() } else { format!("it offers {}", offers.join(", ")) }
+    let offers: Vec<String> = manifest
+        .components
+        .iter()
+        .map(|c| format!("{} `{}`", c.kind, c.name))
+        .collect();
+    if offers.is_empty() {
+        "it offers nothing".into()
+    } else {
+        format!("it offers {}", offers.join(", "))
+    }
 }
 
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {

@@ -40,7 +40,10 @@ pub(super) fn dirs(
     manifest: &[PathBuf],
 ) -> Result<Vec<(Origin, PathBuf)>, Diagnostics> {
     let mut dirs: Vec<(Origin, PathBuf)> = Vec::new();
-    for (origin, named) in [(Origin::CommandLine, command_line), (Origin::Manifest, manifest)] {
+    for (origin, named) in [
+        (Origin::CommandLine, command_line),
+        (Origin::Manifest, manifest),
+    ] {
         for dir in named {
             if !dir.is_dir() {
                 let place = match origin {
@@ -73,13 +76,22 @@ pub(super) fn candidates(dirs: &[(Origin, PathBuf)]) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     for (origin, dir) in dirs {
         // A folder of the environment or of the executable that is gone has no plugins.
-        let Ok(entries) = std::fs::read_dir(dir) else { continue };
-        let mut paths: Vec<PathBuf> =
-            entries.filter_map(Result::ok).map(|e| e.path()).filter(|p| is_named_like_one(p)).collect();
+        let Ok(entries) = std::fs::read_dir(dir) else {
+            continue;
+        };
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            .map(|e| e.path())
+            .filter(|p| is_named_like_one(p))
+            .collect();
         paths.sort();
         candidates.extend(paths.into_iter().map(|path| {
             let inspected = Plugin::inspect(&path);
-            Candidate { path, origin: *origin, inspected }
+            Candidate {
+                path,
+                origin: *origin,
+                inspected,
+            }
         }));
     }
     candidates
@@ -87,7 +99,9 @@ pub(super) fn candidates(dirs: &[(Origin, PathBuf)]) -> Vec<Candidate> {
 
 /// Plugins are named `libtale_*.so` (or the platform's like); cargo makes that of a crate `tale-*`.
 fn is_named_like_one(path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|n| n.to_str()) else { return false };
+    let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
+        return false;
+    };
     let prefix = format!("{}tale_", env::consts::DLL_PREFIX);
     name.starts_with(&prefix) && name.ends_with(env::consts::DLL_SUFFIX)
 }

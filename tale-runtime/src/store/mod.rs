@@ -12,8 +12,6 @@ mod tests;
 mod writer;
 
 pub use reader::Reader;
-pub use rows::{
-    CallId, CallKey, CallRow, Cell, CellId, Measure, NewSample, Outcome, SampleRow,
-};
+pub use rows::{CallId, CallKey, CallRow, Cell, CellId, Measure, NewSample, Outcome, SampleRow};
 pub use schema::StoreError;
 pub use writer::{NewQuestion, Store};

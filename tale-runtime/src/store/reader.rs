@@ -20,7 +20,9 @@ impl Reader {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(schema::FILE);
         if !path.is_file() {
-            return Err(StoreError::NotARun { dir: dir.to_owned() });
+            return Err(StoreError::NotARun {
+                dir: dir.to_owned(),
+            });
         }
         let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .map_err(|e| StoreError::sqlite(&path, e))?;
@@ -35,10 +37,15 @@ impl Reader {
 
     /// The columns of the experiment, in the order of the manifest.
     pub fn cells(&self) -> Result<Vec<(CellId, Cell)>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT id, llm, dataset, method FROM cell ORDER BY id")?;
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT id, llm, dataset, method FROM cell ORDER BY id")?;
         let rows = statement.query_map([], |r| {
-            let cell = Cell { llm: r.get(1)?, dataset: r.get(2)?, method: r.get(3)? };
+            let cell = Cell {
+                llm: r.get(1)?,
+                dataset: r.get(2)?,
+                method: r.get(3)?,
+            };
             Ok((CellId(r.get(0)?), cell))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -84,18 +91,24 @@ impl Reader {
     /// The sample of `cell` at `position`, if it is finished.
     pub fn sample_at(&self, cell: CellId, position: u64) -> Result<Option<SampleRow>, StoreError> {
         let mut statement = self.db.prepare_cached(SAMPLE_AT)?;
-        Ok(statement.query_row(params![cell.0, position], |r| self.sample(r)).optional()?)
+        Ok(statement
+            .query_row(params![cell.0, position], |r| self.sample(r))
+            .optional()?)
     }
 
     /// Number of calls in the journal.
     pub fn call_count(&self) -> Result<u64, StoreError> {
-        Ok(self.db.query_row("SELECT count(*) FROM call", [], |r| r.get(0))?)
+        Ok(self
+            .db
+            .query_row("SELECT count(*) FROM call", [], |r| r.get(0))?)
     }
 
     /// What all calls cost together in US dollars, each counted once however many samples share
     /// it; absent where no call has a price.
     pub fn spent_usd(&self) -> Result<Option<f64>, StoreError> {
-        Ok(self.db.query_row("SELECT sum(cost_usd) FROM call", [], |r| r.get(0))?)
+        Ok(self
+            .db
+            .query_row("SELECT sum(cost_usd) FROM call", [], |r| r.get(0))?)
     }
 
     fn sample(&self, r: &Row<'_>) -> rusqlite::Result<SampleRow> {
@@ -180,9 +193,8 @@ pub(super) const MEASURE_AT: &str = measure_query!("s.cell = ?1 AND s.position =
 
 /// The measures of the samples of cell ?1 at positions from ?2 to before ?3, failed ones (?4) left
 /// out.
-pub(super) const MEASURES_DONE: &str = measure_query!(
-    "s.cell = ?1 AND s.position >= ?2 AND s.position < ?3 AND s.outcome <> ?4"
-);
+pub(super) const MEASURES_DONE: &str =
+    measure_query!("s.cell = ?1 AND s.position >= ?2 AND s.position < ?3 AND s.outcome <> ?4");
 
 /// Reads the row of a measure query.
 pub(super) fn measure(r: &Row<'_>) -> rusqlite::Result<Measure> {

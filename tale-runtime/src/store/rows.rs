@@ -4,7 +4,9 @@
 //! next year's `tale`, whatever the messages have become.
 
 /// One column of the experiment: a model on a data set by a method.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Cell {
     /// The model's name in results.
     pub llm: String,
@@ -72,8 +74,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Correct, Self::Wrong, Self::Undecided, Self::Empty, Self::Ungraded, Self::Failed];
+    pub const ALL: [Self; 6] = [
+        Self::Correct,
+        Self::Wrong,
+        Self::Undecided,
+        Self::Empty,
+        Self::Ungraded,
+        Self::Failed,
+    ];
 
     /// The name kept in the journal.
     #[must_use]

@@ -109,8 +109,12 @@ impl StoreError {
                 "wait for it to end, or give this run another folder with `--out DIR`".into()
             }
             Self::NewerJournal { .. } => "update `tale`, or use another folder".into(),
-            Self::Full => "free some space, then run the same command again: it goes on from here".into(),
-            Self::Damaged(_) => "restore the file from a backup, or start over with `--fresh`".into(),
+            Self::Full => {
+                "free some space, then run the same command again: it goes on from here".into()
+            }
+            Self::Damaged(_) => {
+                "restore the file from a backup, or start over with `--fresh`".into()
+            }
             Self::Commit { .. } => {
                 "see to the folder, then run the same command again: it goes on from here".into()
             }
@@ -120,7 +124,10 @@ impl StoreError {
 
     pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
         match Self::from(source) {
-            Self::Sqlite(source) => Self::Open { path: path.to_owned(), source: source.into() },
+            Self::Sqlite(source) => Self::Open {
+                path: path.to_owned(),
+                source: source.into(),
+            },
             other => other,
         }
     }
@@ -141,7 +148,9 @@ impl From<rusqlite::Error> for StoreError {
 pub(super) fn prepare(db: &Connection, path: &Path) -> Result<(), StoreError> {
     check_version(db, path)?;
     if version(db)? == 0 {
-        db.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+        db.execute_batch(&format!(
+            "BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"
+        ))?;
     }
     Ok(())
 }
@@ -150,7 +159,10 @@ pub(super) fn prepare(db: &Connection, path: &Path) -> Result<(), StoreError> {
 pub(super) fn check_version(db: &Connection, path: &Path) -> Result<(), StoreError> {
     let found = version(db)?;
     if found > VERSION {
-        return Err(StoreError::NewerJournal { path: path.to_owned(), found });
+        return Err(StoreError::NewerJournal {
+            path: path.to_owned(),
+            found,
+        });
     }
     Ok(())
 }

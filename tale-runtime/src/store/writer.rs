@@ -53,13 +53,39 @@ pub struct Store {
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 enum Operation {
-    Meta { key: String, answer: Answer<Option<String>> },
-    SetMeta { key: String, value: String, answer: Answer<()> },
-    Cell { cell: Cell, answer: Answer<CellId> },
-    FindCall { key: CallKey, answer: Answer<Option<(CallId, CallRow)>> },
-    PutCall { key: CallKey, call: CallRow, answer: Answer<CallId> },
-    PutSample { question: NewQuestion, sample: NewSample, answer: Answer<Measure> },
-    Finished { cells: Vec<CellId>, from: u64, to: u64, answer: Answer<Vec<(CellId, Measure)>> },
+    Meta {
+        key: String,
+        answer: Answer<Option<String>>,
+    },
+    SetMeta {
+        key: String,
+        value: String,
+        answer: Answer<()>,
+    },
+    Cell {
+        cell: Cell,
+        answer: Answer<CellId>,
+    },
+    FindCall {
+        key: CallKey,
+        answer: Answer<Option<(CallId, CallRow)>>,
+    },
+    PutCall {
+        key: CallKey,
+        call: CallRow,
+        answer: Answer<CallId>,
+    },
+    PutSample {
+        question: NewQuestion,
+        sample: NewSample,
+        answer: Answer<Measure>,
+    },
+    Finished {
+        cells: Vec<CellId>,
+        from: u64,
+        to: u64,
+        answer: Answer<Vec<(CellId, Measure)>>,
+    },
 }
 
 impl Store {
@@ -85,7 +111,11 @@ impl Store {
         let lock = File::create(&lock_path).map_err(|e| open(&lock_path, e))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { dir: dir.to_owned() }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Busy {
+                    dir: dir.to_owned(),
+                });
+            }
             Err(TryLockError::Error(e)) => return Err(open(&lock_path, e)),
         }
         let path = dir.join(schema::FILE);
@@ -126,7 +156,8 @@ impl Store {
     /// Keeps a value about the run itself.
     pub async fn set_meta(&self, key: &str, value: String) -> Result<(), StoreError> {
         let key = key.to_owned();
-        self.ask(|answer| Operation::SetMeta { key, value, answer }).await
+        self.ask(|answer| Operation::SetMeta { key, value, answer })
+            .await
     }
 
     /// The id of `cell`, which is recorded if it is new.
@@ -141,7 +172,8 @@ impl Store {
 
     /// Records a finished call. If the key has been recorded before, that call stands.
     pub async fn put_call(&self, key: CallKey, call: CallRow) -> Result<CallId, StoreError> {
-        self.ask(|answer| Operation::PutCall { key, call, answer }).await
+        self.ask(|answer| Operation::PutCall { key, call, answer })
+            .await
     }
 
     /// Records a finished sample and its question, and gives its numbers. A sample at the same place
@@ -151,7 +183,12 @@ impl Store {
         question: NewQuestion,
         sample: NewSample,
     ) -> Result<Measure, StoreError> {
-        self.ask(|answer| Operation::PutSample { question, sample, answer }).await
+        self.ask(|answer| Operation::PutSample {
+            question,
+            sample,
+            answer,
+        })
+        .await
     }
 
     /// The samples of `cells` at positions `from..to` that need no more work: all but failed ones.
@@ -161,13 +198,25 @@ impl Store {
         from: u64,
         to: u64,
     ) -> Result<Vec<(CellId, Measure)>, StoreError> {
-        self.ask(|answer| Operation::Finished { cells, from, to, answer }).await
+        self.ask(|answer| Operation::Finished {
+            cells,
+            from,
+            to,
+            answer,
+        })
+        .await
     }
 
-    async fn ask<T>(&self, operation: impl FnOnce(Answer<T>) -> Operation) -> Result<T, StoreError> {
+    async fn ask<T>(
+        &self,
+        operation: impl FnOnce(Answer<T>) -> Operation,
+    ) -> Result<T, StoreError> {
         let (answer, result) = oneshot::channel();
         let operations = self.operations.as_ref().ok_or(StoreError::Closed)?;
-        operations.send(operation(answer)).await.map_err(|_| StoreError::Closed)?;
+        operations
+            .send(operation(answer))
+            .await
+            .map_err(|_| StoreError::Closed)?;
         result.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -204,7 +253,9 @@ impl Failure {
     fn error(&self) -> StoreError {
         match self {
             Self::Full => StoreError::Full,
-            Self::Other(cause) => StoreError::Commit { cause: cause.clone() },
+            Self::Other(cause) => StoreError::Commit {
+                cause: cause.clone(),
+            },
         }
     }
 }
@@ -212,7 +263,11 @@ impl Failure {
 fn work(db: &Connection, mut queue: mpsc::Receiver<Operation>) {
     let mut waiting = Vec::with_capacity(BATCH);
     while queue.blocking_recv_many(&mut waiting, BATCH) > 0 {
-        let mut batch = Batch { db, failure: None, acknowledgements: Vec::new() };
+        let mut batch = Batch {
+            db,
+            failure: None,
+            acknowledgements: Vec::new(),
+        };
         batch.note(db.execute_batch("BEGIN IMMEDIATE"));
         for operation in waiting.drain(..) {
             batch.perform(operation);
@@ -259,10 +314,19 @@ impl Batch<'_> {
             Operation::PutCall { key, call, answer } => {
                 self.settle(answer, |db| put_call(db, key, &call));
             }
-            Operation::PutSample { question, sample, answer } => {
+            Operation::PutSample {
+                question,
+                sample,
+                answer,
+            } => {
                 self.settle(answer, |db| put_sample(db, &question, &sample));
             }
-            Operation::Finished { cells, from, to, answer } => {
+            Operation::Finished {
+                cells,
+                from,
+                to,
+                answer,
+            } => {
                 self.settle(answer, |db| finished(db, &cells, from, to));
             }
         }
@@ -303,7 +367,10 @@ fn set_meta(db: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
 
 fn cell_id(db: &Connection, cell: &Cell) -> Result<CellId, StoreError> {
     let names = [&cell.llm, &cell.dataset, &cell.method];
-    db.execute("INSERT OR IGNORE INTO cell (llm, dataset, method) VALUES (?1, ?2, ?3)", names)?;
+    db.execute(
+        "INSERT OR IGNORE INTO cell (llm, dataset, method) VALUES (?1, ?2, ?3)",
+        names,
+    )?;
     let id = db.query_row(
         "SELECT id FROM cell WHERE llm = ?1 AND dataset = ?2 AND method = ?3",
         names,
@@ -319,7 +386,9 @@ fn find_call(db: &Connection, key: CallKey) -> Result<Option<(CallId, CallRow)>,
          FROM call WHERE key = ?1",
     )?;
     let found = statement
-        .query_row([key.0.as_slice()], |r| Ok((CallId(r.get(0)?), reader::call(r, 1)?)))
+        .query_row([key.0.as_slice()], |r| {
+            Ok((CallId(r.get(0)?), reader::call(r, 1)?))
+        })
         .optional()?;
     Ok(found)
 }
@@ -350,19 +419,22 @@ fn put_call(db: &Connection, key: CallKey, call: &CallRow) -> Result<CallId, Sto
     Ok(CallId(id))
 }
 
-fn put_sample(
-    db: &Connection,
-    q: &NewQuestion,
-    s: &NewSample,
-) -> Result<Measure, StoreError> {
+fn put_sample(db: &Connection, q: &NewQuestion, s: &NewSample) -> Result<Measure, StoreError> {
     db.prepare_cached(
         "INSERT OR REPLACE INTO question (dataset, position, id, question, gold, kind) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
-    .execute(params![q.dataset, q.position, q.id, q.question, q.gold, q.kind])?;
+    .execute(params![
+        q.dataset, q.position, q.id, q.question, q.gold, q.kind
+    ])?;
 
     let estimate = estimate_sums(db, &s.estimate_calls)?;
-    let ids = s.estimate_calls.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",");
+    let ids = s
+        .estimate_calls
+        .iter()
+        .map(|id| id.0.to_string())
+        .collect::<Vec<_>>()
+        .join(",");
     db.prepare_cached(
         "INSERT OR REPLACE INTO sample (cell, position, outcome, answer, reason, budget, fallback, \
          answer_call, estimate_calls, estimate_output_tokens, estimate_cost_usd, \
