@@ -1,3 +1,5 @@
+//! How diagnostics look, and what becomes of other errors.
+
 use std::{ffi::OsString, fmt, sync::Arc};
 
 use serde_json::json;
