@@ -279,3 +279,56 @@ fn a_secret_appears_in_no_file() {
         .says(&["api_key"]);
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
 }
+
+#[test]
+fn every_example_manifest_plans_and_renders_its_prompts() {
+    let model = crate::support::model("SmolLM2-135M-Instruct.Q4_1.gguf");
+    let data = repository().join("examples/data/gsm8k-test-200.jsonl");
+    let zero = Place::new();
+    let zero_data = zero.write(
+        "zero.jsonl",
+        "{\"question\": \"Tom has 3 dogs. How many?\", \"answer\": 3.0}\n",
+    );
+    let mut seen = 0;
+    for entry in std::fs::read_dir(repository().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        seen += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut args = vec![
+            "run".to_owned(),
+            path.display().to_string(),
+            "--dry-run".to_owned(),
+        ];
+        if text.contains("plugin = \"llama-cpp\"") {
+            let Some(model) = &model else {
+                eprintln!(
+                    "skipped {}: `tale model fetch smollm2-135m-instruct` first",
+                    path.display()
+                );
+                continue;
+            };
+            // Any model and the data at hand: what is held here is the manifest.
+            args.extend(["--set".to_owned(), format!("llm.model={}", model.display())]);
+        }
+        let file = if text.contains("plugin = \"gsm8k-zero\"") {
+            &zero_data
+        } else {
+            &data
+        };
+        args.extend([
+            "--set".to_owned(),
+            format!("dataset.path={}", file.display()),
+        ]);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let ran = zero.tale(&args).code(0);
+        assert!(
+            ran.stdout.contains("Let's think step by step"),
+            "{}",
+            ran.stdout
+        );
+    }
+    assert!(seen >= 4, "{seen} example manifests");
+}
