@@ -259,7 +259,7 @@ fn pipeline(c: &mut Criterion) {
 async fn write(store: &Store, cell: CellId, position: u64) {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&position.to_le_bytes());
-    let call = CallRow {
+    let answered = CallRow {
         prompt: "How many apples does he count? ".repeat(8),
         completion: "One step leads to the next. ".repeat(8),
         reasoning: None,
@@ -273,7 +273,7 @@ async fn write(store: &Store, cell: CellId, position: u64) {
         model: None,
     };
     let id = store
-        .put_call(CallKey(key), call)
+        .put_call(CallKey(key), answered)
         .await
         .expect("it is kept");
     let question = NewQuestion {
