@@ -203,9 +203,10 @@ fn llama(place: &Place, model: &std::path::Path) {
     place.write(
         "llama.toml",
         &format!(
-            "name = \"llama\"\n[llm]\nplugin = \"llama-cpp\"\nmodel = {model:?}\noptions = {{ threads = 1 }}\n\
+            "name = \"llama\"\n[llm]\nplugin = \"llama-cpp\"\nmodel = \"{}\"\noptions = {{ threads = 1 }}\n\
              [dataset]\nplugin = \"inline\"\noptions = {{ questions = [{{ text = \"What is 1 + 1?\", gold = \"2\" }}] }}\n\
-             [evaluate]\nmethods = [\"direct\"]\n"
+             [evaluate]\nmethods = [\"direct\"]\n",
+            model.display()
         ),
     );
 }

@@ -19,9 +19,10 @@ fn smol(questions: &[&str], max_tokens: u32, context: u32) -> Option<Place> {
     place.write(
         "m.toml",
         &format!(
-            "name = \"smol\"\nconcurrency = 4\n[llm]\nplugin = \"llama-cpp\"\nname = \"smol\"\nmodel = {path:?}\n\
+            "name = \"smol\"\nconcurrency = 4\n[llm]\nplugin = \"llama-cpp\"\nname = \"smol\"\nmodel = \"{}\"\n\
              max_tokens = {max_tokens}\noptions = {{ threads = 1, slots = 4, context = {context} }}\n\
              [dataset]\nplugin = \"inline\"\noptions = {{ questions = [{}] }}\n",
+            path.display(),
             questions.join(", ")
         ),
     );

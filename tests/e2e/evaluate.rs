@@ -197,7 +197,7 @@ fn several_models_and_data_sets_make_a_product() {
         .read("m.toml")
         .replace("[llm]\n", "[[llm]]\n")
         .replace("[dataset]\n", "[[dataset]]\n");
-    let text = text.replace("[llm.options]", "[llm.options]")
+    let text = text
         + "name = \"a\"\n\n[[dataset]]\nplugin = \"jsonl\"\npath = \"questions.jsonl\"\nname = \"b\"\n\
            \n[[llm]]\nplugin = \"replay\"\nname = \"eight\"\noptions = { constant = \"[[8]]\" }\n";
     place.write("product.toml", &text);

@@ -2,6 +2,8 @@
 //!
 //! Nothing here links a plugin or the runtime. Tests that need a model say so when they skip.
 
+#![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
+
 mod bad_input;
 mod engine;
 mod evaluate;

@@ -172,65 +172,8 @@ impl Resolver<'_> {
             .unwrap_or_default();
         let mut secrets = Vec::new();
 
-        let mut llms = Vec::new();
-        for (i, spec) in manifest.llm.iter().enumerate() {
-            let at = At {
-                kind: ComponentKind::Llm,
-                table: vec!["llm".into(), i.to_string()],
-                plugin: &spec.plugin,
-                options: &spec.options,
-                lifted: spec
-                    .model
-                    .iter()
-                    .map(|m| ("model", Value::from(m.clone())))
-                    .collect(),
-                prompts: None,
-            };
-            if let Some(component) = self.component(&manifest, &at, &mut secrets) {
-                llms.push(LlmPlan {
-                    label: spec.label().to_owned(),
-                    component,
-                });
-            }
-        }
-
-        let mut datasets = Vec::new();
-        for (i, spec) in manifest.dataset.iter().enumerate() {
-            let table = vec!["dataset".to_owned(), i.to_string()];
-            let mut lifted = Vec::new();
-            if let Some(path) = self.dataset_file(spec, &table) {
-                lifted.push(("path", Value::from(path.display().to_string())));
-            }
-            if spec.on_error == manifest::OnError::Skip {
-                lifted.push(("on_error", Value::from("skip")));
-            }
-            let kind = ComponentKind::Dataset;
-            let (plugin, options) = (&*spec.plugin, &spec.options);
-            let at = At {
-                kind,
-                table,
-                plugin,
-                options,
-                lifted,
-                prompts: None,
-            };
-            if let Some(component) = self.component(&manifest, &at, &mut secrets) {
-                let draw = spec.sample.map(|s| Draw {
-                    n: s.n,
-                    seed: s.seed.unwrap_or(manifest.seed),
-                });
-                let selection = Selection {
-                    offset: spec.offset,
-                    limit: spec.limit,
-                    draw,
-                };
-                datasets.push(DatasetPlan {
-                    label: spec.label().to_owned(),
-                    component,
-                    selection,
-                });
-            }
-        }
+        let llms = self.llms(&manifest, &mut secrets);
+        let datasets = self.datasets(&manifest, &mut secrets);
 
         let mut estimator = None;
         if methods.iter().any(Method::needs_estimate) {
@@ -271,6 +214,76 @@ impl Resolver<'_> {
             secrets,
             manifest,
         })
+    }
+
+    fn llms(&mut self, manifest: &Manifest, secrets: &mut Vec<Vec<String>>) -> Vec<LlmPlan> {
+        let mut llms = Vec::new();
+        for (i, spec) in manifest.llm.iter().enumerate() {
+            let at = At {
+                kind: ComponentKind::Llm,
+                table: vec!["llm".into(), i.to_string()],
+                plugin: &spec.plugin,
+                options: &spec.options,
+                lifted: spec
+                    .model
+                    .iter()
+                    .map(|m| ("model", Value::from(m.clone())))
+                    .collect(),
+                prompts: None,
+            };
+            if let Some(component) = self.component(manifest, &at, secrets) {
+                llms.push(LlmPlan {
+                    label: spec.label().to_owned(),
+                    component,
+                });
+            }
+        }
+        llms
+    }
+
+    fn datasets(
+        &mut self,
+        manifest: &Manifest,
+        secrets: &mut Vec<Vec<String>>,
+    ) -> Vec<DatasetPlan> {
+        let mut datasets = Vec::new();
+        for (i, spec) in manifest.dataset.iter().enumerate() {
+            let table = vec!["dataset".to_owned(), i.to_string()];
+            let mut lifted = Vec::new();
+            if let Some(path) = self.dataset_file(spec, &table) {
+                lifted.push(("path", Value::from(path.display().to_string())));
+            }
+            if spec.on_error == manifest::OnError::Skip {
+                lifted.push(("on_error", Value::from("skip")));
+            }
+            let kind = ComponentKind::Dataset;
+            let (plugin, options) = (&*spec.plugin, &spec.options);
+            let at = At {
+                kind,
+                table,
+                plugin,
+                options,
+                lifted,
+                prompts: None,
+            };
+            if let Some(component) = self.component(manifest, &at, secrets) {
+                let draw = spec.sample.map(|s| Draw {
+                    n: s.n,
+                    seed: s.seed.unwrap_or(manifest.seed),
+                });
+                let selection = Selection {
+                    offset: spec.offset,
+                    limit: spec.limit,
+                    draw,
+                };
+                datasets.push(DatasetPlan {
+                    label: spec.label().to_owned(),
+                    component,
+                    selection,
+                });
+            }
+        }
+        datasets
     }
 
     fn source(&self) -> &Source {
