@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Manifest;
 
 /// The identity of the schema, for editors and catalogues.
-const ID: &str = "https://tale-rs.github.io/tale/manifest.schema.json";
+const ID: &str = "urn:tale:manifest";
 
 /// The JSON Schema of manifests, draft 2020-12.
 ///
