@@ -18,7 +18,10 @@ use llama_cpp_2::{
 use llama_cpp_sys_2 as sys;
 use tale_api::{Error, ErrorKind, Result};
 
-use super::{Config, rows::Shape};
+use super::{
+    Config,
+    rows::{Shape, least_room},
+};
 use crate::{
     logs, model,
     options::{KvType, Switch},
@@ -76,8 +79,8 @@ impl<'model> Cache<'model> {
         let parameters = LlamaContextParams::default()
             .with_n_ctx(Some(total))
             .with_n_seq_max(sequences)
-            .with_n_batch(config.batch.max(shape.most_rows(sequences)))
-            .with_n_ubatch(config.batch.max(shape.most_rows(sequences)))
+            .with_n_batch(config.batch.max(least_room(sequences)))
+            .with_n_ubatch(config.batch.max(least_room(sequences)))
             .with_n_threads(threads)
             .with_n_threads_batch(threads)
             .with_type_k(kv_type)

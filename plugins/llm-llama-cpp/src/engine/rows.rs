@@ -86,11 +86,6 @@ impl Shape {
         }
     }
 
-    /// The most rows of a call beside a piece of prompts as long as the option `batch` says.
-    pub(super) fn most_rows(self, sequences: u32) -> u32 {
-        sequences.max(PIECE)
-    }
-
     /// Cells of a sequence beyond its length, for rows that only fill up.
     pub(super) fn spare_cells(self) -> u32 {
         if self.is_reproducible() { 8 } else { 0 }
@@ -104,6 +99,11 @@ impl Shape {
             Self::Free | Self::OneSlot => span > count,
         }
     }
+}
+
+/// The fewest rows that a call must have room for: a piece, or one of every sequence.
+pub(super) fn least_room(sequences: u32) -> u32 {
+    sequences.max(PIECE)
 }
 
 /// A piece of a prompt that was filled in.

@@ -1,10 +1,9 @@
 //! How the next token is drawn from the logits.
 //!
 //! In the order of Transformers, which the paper's code used: repetition penalty, temperature,
-//! top-k, top-p, draw. llama.cpp's own samplers take seeds of 32 bits and build and sort a list of
-//! the whole vocabulary for each token; with 150,000 entries and eight slots that shows beside a
-//! small model's decoding (`benches/engine` has the numbers). Here, only candidates that can matter
-//! are listed, and the result depends on logits and seed alone.
+//! top-k, top-p, draw. llama.cpp's own samplers take seeds of 32 bits, and each token of each slot
+//! makes them list the whole vocabulary, 150,000 entries for Qwen. Here only candidates that can
+//! matter are listed, and the result depends on logits and seed alone.
 
 use std::collections::HashSet;
 
