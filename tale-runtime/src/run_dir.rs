@@ -15,7 +15,13 @@ use crate::{
 
 /// Keys that may change between two calls of the same run: they change what is asked next, not what
 /// an answer is.
-const FREE: [&str; 5] = ["concurrency", "plugin_dirs", "plugins", "limit", "methods"];
+const FREE: [&[&str]; 5] = [
+    &["concurrency"],
+    &["plugin_dirs"],
+    &["plugins"],
+    &["dataset", "limit"],
+    &["evaluate", "methods"],
+];
 
 /// Why a run directory could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -128,17 +134,24 @@ const DIGESTS: &str = "digests";
 /// What must not change between two calls of a run, secrets left out.
 fn fingerprint(plan: &Plan) -> Value {
     let mut value = plan.manifest.resolved(&plan.secrets);
-    free(&mut value);
+    for path in FREE {
+        remove(&mut value, path);
+    }
     value
 }
 
-fn free(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|key, _| !FREE.contains(&key.as_str()));
-            map.values_mut().for_each(free);
+/// Removes the key at `path`, in every table of an array.
+fn remove(value: &mut Value, path: &[&str]) {
+    match (value, path) {
+        (Value::Array(items), _) => items.iter_mut().for_each(|item| remove(item, path)),
+        (Value::Object(map), [key]) => {
+            map.remove(*key);
         }
-        Value::Array(items) => items.iter_mut().for_each(free),
+        (Value::Object(map), [key, rest @ ..]) => {
+            if let Some(inner) = map.get_mut(*key) {
+                remove(inner, rest);
+            }
+        }
         _ => {}
     }
 }

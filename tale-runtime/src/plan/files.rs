@@ -45,12 +45,15 @@ impl Resolver<'_> {
             Err(e) => {
                 let place = self.source().at(&path(table, &["model"]));
                 self.problems.push(missing(&e).place(place));
+                // One fault is told once: the option itself is not what is missing.
+                options.insert("path".into(), Value::from(model));
             }
         }
     }
 
     /// The file of a data set: the path that is given, the catalogue's file of that name, or the
-    /// catalogue's file for the plugin.
+    /// catalogue's file for the plugin. Where that is missing, the fault is told here, and what was
+    /// meant is given all the same, so that it is not told again as a missing option.
     pub(super) fn dataset_file(&mut self, spec: &DatasetSpec, table: &[String]) -> Option<PathBuf> {
         if let Some(given) = &spec.path {
             let file = self.source().base_dir().join(given);
@@ -68,7 +71,7 @@ impl Resolver<'_> {
                     Ok(file) => Some(file),
                     Err(e) => {
                         self.problems.push(missing(&e).place(place));
-                        None
+                        Some(file)
                     }
                 };
             }
@@ -77,7 +80,7 @@ impl Resolver<'_> {
                  that stand for fetched files",
             );
             self.problems.push(problem);
-            return None;
+            return Some(file);
         }
         // A plugin that reads no file, or has its own idea of where it lies, is left alone.
         let entries = catalogue::datasets().ok()?;
@@ -89,7 +92,7 @@ impl Resolver<'_> {
             Err(e) => {
                 let place = self.source().at(&path(table, &["plugin"]));
                 self.problems.push(missing(&e).place(place));
-                None
+                Some(PathBuf::from(name))
             }
         }
     }

@@ -143,6 +143,10 @@ impl Plan {
     }
 }
 
+/// Slots that an engine is given unasked. More cost memory and gain little; a manifest can ask for
+/// them.
+const MOST_SLOTS: u32 = 32;
+
 /// Where in the manifest a component is named.
 struct At<'a> {
     kind: ComponentKind,
@@ -327,6 +331,10 @@ impl Resolver<'_> {
             options
                 .entry("prompt")
                 .or_insert_with(|| prompts.estimate_template().into());
+        }
+        if option_marked(schema, "slots", "concurrency") {
+            let slots = manifest.concurrency.min(MOST_SLOTS);
+            options.entry("slots").or_insert_with(|| slots.into());
         }
         let plugin = format!("{} `{}`", at.kind, at.plugin);
         let options = Value::Object(options);

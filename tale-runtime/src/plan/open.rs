@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use tale_api::{ComponentKind, Error, Sampling, host::Plugin};
 use tale_plugin_standard::{Method, PromptSet};
 
@@ -81,8 +82,8 @@ impl Plan {
             }
             let defaults = call_defaults(spec, self.manifest.seed);
             let prices = spec.prices.map(Into::into);
-            let source = &component.located.plugin;
-            let ledger = Ledger::new(llm, info, source, prices, defaults, Arc::clone(&store));
+            let source = self.source_of(component, &spec.options);
+            let ledger = Ledger::new(llm, info, &source, prices, defaults, Arc::clone(&store));
             llms.push(LlmSetup {
                 label: plan.label.clone(),
                 ledger: Arc::new(ledger),
@@ -101,6 +102,21 @@ impl Plan {
             evaluation,
             digests,
         })
+    }
+
+    /// What tells a model from another of the same name and weights: the plugin, and the options as
+    /// the manifest has them. What the runtime fills in (files, slots) changes no answer.
+    fn source_of(&self, component: &ComponentPlan, options: &Map<String, Value>) -> String {
+        let mut options = options.clone();
+        for secret in &self.secrets {
+            if let [table, _, key, name] = secret.as_slice()
+                && table == "llm"
+                && key == "options"
+            {
+                options.remove(name);
+            }
+        }
+        format!("{}\n{}", component.located.plugin, Value::Object(options))
     }
 
     /// Creates one data set.
