@@ -167,3 +167,43 @@ fn several_runs_stand_side_by_side() {
     assert_eq!(both.as_array().map(Vec::len), Some(2));
     place.tale(&["report", "a", "b"]).code(0);
 }
+
+#[test]
+fn checking_a_plugin_lists_the_rules_it_keeps() {
+    let place = Place::new();
+    let file = library("llm-replay");
+    let file = file.to_str().unwrap();
+    let ran = place
+        .tale(&["plugin", "check", file, "--option", "constant=It is [[7]]"])
+        .code(0);
+    assert!(ran.stdout.contains("LLM-"), "{}", ran.stdout);
+    let json = place
+        .tale(&[
+            "plugin",
+            "check",
+            file,
+            "--option",
+            "constant=It is [[7]]",
+            "--json",
+        ])
+        .code(0)
+        .json();
+    assert!(json[0].is_object(), "{json}");
+    place
+        .tale(&[
+            "plugin",
+            "check",
+            file,
+            "--option",
+            "constant=It is [[7]]",
+            "--component",
+            "nobody",
+        ])
+        .code(2)
+        .says(&["no such component", "llm: replay"]);
+    // Options with which the component cannot be created break rules.
+    place
+        .tale(&["plugin", "check", file])
+        .code(1)
+        .says(&["break rules"]);
+}

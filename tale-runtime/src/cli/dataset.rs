@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tale_api::{ComponentKind, CreateEnv, PageRequest, Question, host::LoadPolicy};
 use tale_plugin_standard::{Method, PromptSet};
 
@@ -89,7 +89,7 @@ async fn read(args: &HeadArgs, global: &Global) -> Result<Vec<Question>, Failure
     let plugin = registry
         .load(&located, &LoadPolicy::default())
         .map_err(Failure::usage)?;
-    let mut options = parse_options(&args.options)?;
+    let mut options = super::parse_options(&args.options)?;
     if let Some(path) = args.path.clone().or_else(|| fetched(&args.plugin)) {
         options.insert("path".into(), Value::from(path.display().to_string()));
     }
@@ -126,20 +126,4 @@ fn fetched(plugin: &str) -> Option<PathBuf> {
     [plugin.to_owned(), format!("{plugin}-test")]
         .iter()
         .find_map(|name| crate::fetch::dataset(name).ok())
-}
-
-/// `key=value` pairs; a value is read as JSON where it is JSON, else taken as text.
-fn parse_options(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
-    let mut options = Map::new();
-    for pair in pairs {
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(usage(
-                format!("`--option {pair}` has no `=`"),
-                "write `--option key=value`",
-            ));
-        };
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-        options.insert(key.to_owned(), value);
-    }
-    Ok(options)
 }

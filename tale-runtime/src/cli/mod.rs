@@ -13,6 +13,7 @@ mod run;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use serde_json::{Map, Value};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use tale_api::host::LoadError;
@@ -72,7 +73,7 @@ enum Command {
     Report(report::ReportArgs),
     /// Judge a file of answers
     Grade(grade::GradeArgs),
-    /// List and inspect plugins, without running their code
+    /// List, inspect and check plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// List and fetch models
@@ -187,7 +188,7 @@ impl Cli {
             Command::Ask(args) => on_runtime(ask::ask(args, global)),
             Command::Report(args) => report::report(args, global),
             Command::Grade(args) => grade::grade(args, global),
-            Command::Plugin(command) => plugin::plugin(command, global),
+            Command::Plugin(command) => on_runtime(plugin::plugin(command, global)),
             Command::Model(command) => model::model(command, global),
             Command::Dataset(command) => dataset::dataset(command, global),
             Command::Schema => {
@@ -266,4 +267,20 @@ async fn wait_for_ctrl_c() {
 /// A diagnostic for something wrong with the command's own arguments.
 fn usage(message: impl Into<String>, help: impl Into<String>) -> Failure {
     Failure::usage(Diagnostic::error(message).help(help))
+}
+
+/// `key=value` pairs; a value is read as JSON where it is JSON, else taken as text.
+fn parse_options(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
+    let mut options = Map::new();
+    for pair in pairs {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(usage(
+                format!("`--option {pair}` has no `=`"),
+                "write `--option key=value`",
+            ));
+        };
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        options.insert(key.to_owned(), value);
+    }
+    Ok(options)
 }

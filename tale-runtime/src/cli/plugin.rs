@@ -1,14 +1,19 @@
-//! `tale plugin list|inspect`: what plugins say of themselves. None of their code is run.
+//! `tale plugin list|inspect|check`: what plugins say of themselves, and whether they keep to the
+//! rules. Only `check` runs their code.
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
-use serde_json::json;
-use tale_api::{PluginManifest, host::Plugin};
+use serde_json::{Value, json};
+use tale_api::{
+    PluginManifest,
+    conformance::{self, Sample},
+    host::{LoadPolicy, Plugin},
+};
 
 use super::{Exit, Failure, Global, Outcome, output};
-use crate::registry::Registry;
+use crate::{diagnostics::Diagnostic, registry::Registry};
 
 #[derive(Subcommand)]
 pub(super) enum PluginCommand {
@@ -19,13 +24,28 @@ pub(super) enum PluginCommand {
         /// A library, or the name of a plugin or component
         plugin: String,
     },
+    /// Run the conformance suite against a plugin's components
+    Check(CheckArgs),
 }
 
-pub(super) fn plugin(command: &PluginCommand, global: &Global) -> Outcome {
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    /// The library
+    file: PathBuf,
+    /// Check only the component of this name
+    #[arg(long)]
+    component: Option<String>,
+    /// An option to create the component with (may be given several times)
+    #[arg(long = "option", value_name = "KEY=VALUE")]
+    options: Vec<String>,
+}
+
+pub(super) async fn plugin(command: &PluginCommand, global: &Global) -> Outcome {
     let registry = global.registry(&[])?;
     match command {
         PluginCommand::List => list(&registry, global),
         PluginCommand::Inspect { plugin } => inspect(&registry, plugin, global)?,
+        PluginCommand::Check(args) => return check(args, global).await,
     }
     Ok(Exit::Done)
 }
@@ -77,6 +97,56 @@ fn list(registry: &Registry, global: &Global) {
         }
     }
     output::line(&table.to_string());
+}
+
+/// Checks every component that was asked for; one broken rule makes the command fail.
+async fn check(args: &CheckArgs, global: &Global) -> Outcome {
+    let plugin = Plugin::load(&args.file, &LoadPolicy::default())?;
+    let options = Value::Object(super::parse_options(&args.options)?);
+    let wanted = |name: &str| {
+        args.component
+            .as_deref()
+            .is_none_or(|wanted| wanted == name)
+    };
+    let components: Vec<_> = plugin
+        .manifest()
+        .components
+        .iter()
+        .filter(|c| wanted(&c.name))
+        .collect();
+    if components.is_empty() {
+        return Err(super::usage(
+            format!("`{}` offers no such component", args.file.display()),
+            format!("it offers {}", offers(plugin.manifest())),
+        ));
+    }
+    let mut sample = Sample::new(options);
+    sample.env.base_dir = std::env::current_dir()?;
+    let mut reports = Vec::new();
+    for component in components {
+        let report = conformance::check(&plugin, component.kind, &component.name, &sample).await;
+        if !global.json {
+            output::line(&report.to_string());
+        }
+        reports.push(report);
+    }
+    if global.json {
+        output::json(&reports);
+    }
+    let broken = reports.iter().filter(|report| !report.is_passed()).count();
+    if broken == 0 {
+        return Ok(Exit::Done);
+    }
+    let problem = Diagnostic::error(format!(
+        "{broken} of {} components break rules",
+        reports.len()
+    ));
+    Err(Failure {
+        code: 1,
+        diagnostics: problem
+            .help("each rule's sentence says what is wanted; `docs/abi.md` has the protocol")
+            .into(),
+    })
 }
 
 fn offers(manifest: &PluginManifest) -> String {
