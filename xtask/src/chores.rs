@@ -65,7 +65,11 @@ pub(crate) fn docs(arguments: &[OsString]) -> Result<()> {
     run(cargo(&environment)
         .args(["doc", "--release", "--workspace", "--no-deps"])
         .args(arguments)
-        .env("RUSTDOCFLAGS", "-D warnings"))
+        // Links to private items serve those who read the code; they only lead nowhere on a page.
+        .env(
+            "RUSTDOCFLAGS",
+            "-D warnings -A rustdoc::private_intra_doc_links",
+        ))
 }
 
 /// `deny.toml` says what may enter. No part of `test`: advisories come from the network, and change

@@ -88,8 +88,7 @@ impl Ledger {
     /// The answer to `request`, from the journal or from the model; committed when this returns.
     ///
     /// # Errors
-    /// The model's own; [`ErrorKind::Internal`] with the journal's error if it cannot be kept, see
-    /// [`journal_failure`].
+    /// The model's own; [`ErrorKind::Internal`] with the journal's error if it cannot be kept.
     pub async fn ask(
         &self,
         request: GenerateRequest,

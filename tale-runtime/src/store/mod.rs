@@ -1,6 +1,6 @@
 //! The journal of a run: every finished call and sample, in SQLite, committed before it counts.
 //!
-//! * [`rows`]: what is kept.
+//! * `rows`: what is kept.
 //! * [`Store`]: the one writer. Pipelines hand it finished calls and samples.
 //! * [`Reader`]: read-only; the report sees the run through it and nothing else.
 

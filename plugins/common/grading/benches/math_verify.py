@@ -1,4 +1,4 @@
-"""Times math-verify on the file that `examples/throughput.rs` reads, and writes its verdicts.
+"""Times math-verify on the file that `examples/grading_throughput.rs` reads, and writes its verdicts.
 
     pip install math-verify==0.9.0 antlr4-python3-runtime==4.13.2
     python benches/math_verify.py FILE [VERDICTS]

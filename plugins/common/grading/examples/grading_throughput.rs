@@ -4,7 +4,7 @@
 //! `question`. Only the grading is timed, on one thread; reading the file is not.
 //!
 //! ```text
-//! cargo run --release --example throughput -- FILE [ROUNDS] [--verdicts]
+//! cargo run --release --example grading_throughput -- FILE [ROUNDS] [--verdicts]
 //! ```
 //! Figures go to stderr; with `--verdicts` a line per input goes to stdout.
 
