@@ -264,7 +264,7 @@ fn ask_answers_and_compares() {
 }
 
 #[test]
-fn a_secret_appears_in_no_file() {
+fn a_value_under_a_secret_name_is_not_shown() {
     // No plugin here has a secret option, but a key that is named like one must not leak either
     // when it stands in the wrong place.
     let place = Place::with_constant(1, 0);

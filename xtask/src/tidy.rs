@@ -172,7 +172,7 @@ fn no_path_of_a_machine(files: &[Source]) -> Vec<Fault> {
     let paths = ["root", "work", "home", "Users"].map(|folder| format!("/{folder}/"));
     let is_path = |line: &str, path: &String| {
         line.match_indices(path.as_str()).any(|(at, _)| {
-            // `https://host/home/` and `the/work/of` are no absolute paths.
+            // `https://host/home/` is no absolute path.
             !line[..at].ends_with(|c: char| c.is_alphanumeric() || "-_./~*)}".contains(c))
         })
     };
