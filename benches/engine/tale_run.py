@@ -4,7 +4,7 @@
     python3 benches/engine/tale_run.py MODEL.gguf [--sequences 1,8,16] [--output 96] [--rounds 3]
 
 As `pair.py`, which it builds on, but ours is the program as people run it: manifest, loaded plugin, journal,
-grading and report. Two waves of questions a sequence are asked by vanilla CoT and cut at `--output` tokens,
+grading and report. Some waves of questions a sequence (`--waves`) are asked by vanilla CoT and cut at `--output` tokens,
 with the prefix cache off, since the tools have none here. The tools then get as many tokens a prompt and an
 answer as ours had in the mean. The time of a run whose only question is too long for the context, so that
 nothing is computed, is taken off ours: it is what starting and reporting cost, which the tools do not count.
@@ -22,7 +22,6 @@ import time
 import pair
 
 DATA = pair.ROOT / "examples" / "data" / "gsm8k-test-200.jsonl"
-WAVES = 2
 
 
 class TaleRun:
@@ -76,6 +75,7 @@ def main():
     parser.add_argument("--sequences", default="1,8,16")
     parser.add_argument("--output", type=int, default=96, help="tokens of an answer")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--waves", type=int, default=6, help="questions a sequence")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     target = os.environ.get("CARGO_TARGET_DIR", pair.ROOT / "target")
     parser.add_argument("--tale", default=pathlib.Path(target) / "release" / "tale")
@@ -89,7 +89,7 @@ def main():
     for sequences in map(int, a.sequences.split(",")):
         rounds = []
         for number in range(a.rounds):
-            asked = questions[number * sequences:][:WAVES * sequences]
+            asked = questions[number * sequences:][:a.waves * sequences]
             mine, size = ours.measure(a, sequences, asked)
             # The tools' sizes: what a question had here in the mean.
             theirs = argparse.Namespace(**{**vars(a), "prompt": size[0], "output": size[1]})
