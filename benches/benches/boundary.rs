@@ -18,45 +18,10 @@ use std::{
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::json;
 use tale_api::{
-    Completion, CreateEnv, Events, FinishReason, GenerateEvent, GenerateRequest, Llm, LlmInfo,
-    Message, Result, Timings, Usage, async_trait,
+    CreateEnv, Events, GenerateRequest, Llm, Message,
     host::{LoadPolicy, Plugin},
 };
-
-/// Answers 1 KB at once, after as many events as `max_tokens` asks for; the plugin's `instant` does
-/// the same.
-struct Instantly;
-
-#[async_trait]
-impl Llm for Instantly {
-    async fn info(&self) -> Result<LlmInfo> {
-        Ok(LlmInfo::default())
-    }
-
-    async fn generate(
-        &self,
-        request: GenerateRequest,
-        events: Events<GenerateEvent>,
-    ) -> Result<Completion> {
-        for _ in 0..request.max_tokens.unwrap_or(0) {
-            events.send(GenerateEvent::Delta {
-                text: "token ".to_owned(),
-            });
-        }
-        Ok(Completion {
-            text: "answer ".repeat(146),
-            reasoning: None,
-            finish_reason: FinishReason::Stop,
-            usage: Some(Usage {
-                input_tokens: 512,
-                output_tokens: 256,
-                ..Usage::default()
-            }),
-            timings: Timings::default(),
-            model: None,
-        })
-    }
-}
+use tale_test_hostile::instant::Instant as InstantModel;
 
 /// A prompt of 2 KB.
 fn request(events: u32) -> GenerateRequest {
@@ -114,7 +79,7 @@ fn boundary(c: &mut Criterion) {
     let loaded = runtime
         .block_on(plugin.llm("instant", json!({}), &CreateEnv::default()))
         .expect("the model is created");
-    let here: Arc<dyn Llm> = Arc::new(Instantly);
+    let here: Arc<dyn Llm> = Arc::new(InstantModel);
     // Past the first calls, which are made from a thread of their own.
     for _ in 0..10 {
         runtime

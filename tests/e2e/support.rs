@@ -149,6 +149,7 @@ prices = {{ input = 1.0, output = 2.0 }}
 [llm.options]
 constant = "It is plainly [[7]]"
 latency_ms = {latency_ms}
+log = "calls.log"
 
 [dataset]
 plugin = "jsonl"
@@ -157,6 +158,11 @@ path = "questions.jsonl"
             ),
         );
         place
+    }
+
+    /// How many times the model of [`Place::with_constant`] has been asked, over all runs.
+    pub(crate) fn calls(&self) -> usize {
+        self.read("calls.log").lines().count()
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {

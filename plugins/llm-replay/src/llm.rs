@@ -1,6 +1,10 @@
 //! The model: find the answer, take the time it should take, hand it over.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::PathBuf,
+};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -26,6 +30,7 @@ pub struct Replay {
     source: Source,
     pace: Pace,
     info: LlmInfo,
+    log: Option<File>,
 }
 
 #[derive(Debug)]
@@ -54,8 +59,35 @@ impl Replay {
                     .hint("`path` replays a recorded run; `constant` answers everything with one text"));
             }
         };
+        let log = options
+            .log
+            .map(|file| open_log(env.base_dir.join(file)))
+            .transpose()?;
         let info = info(&source, options.model);
-        Ok(Self { source, pace, info })
+        Ok(Self {
+            source,
+            pace,
+            info,
+            log,
+        })
+    }
+
+    /// Writes down that `request` is asked.
+    fn note(&self, request: &GenerateRequest) -> Result<()> {
+        let Some(mut log) = self.log.as_ref() else {
+            return Ok(());
+        };
+        let prompt = request.messages.last().map(|m| m.content.as_str());
+        let line = format!("{}\n", serde_json::json!(prompt));
+        // One write of a whole line to a file opened for appending: lines of concurrent calls, and
+        // of a process that is killed, do not mix.
+        log.write_all(line.as_bytes()).map_err(|e| {
+            Error::new(
+                ErrorKind::ResourceExhausted,
+                "cannot write the log of calls",
+            )
+            .caused_by(&e)
+        })
     }
 
     fn answer(&self, request: &GenerateRequest) -> Result<Answer> {
@@ -150,6 +182,7 @@ impl Llm for Replay {
     ) -> Result<Completion> {
         let start = Instant::now();
         check(&request, &self.info)?;
+        self.note(&request)?;
         let answer = self.answer(&request).map_err(|e| e.operation("generate"))?;
         let delivery = self.deliver(&answer, &events, start);
         let first = match request.timeout_s.map(Duration::try_from_secs_f64) {
@@ -193,6 +226,13 @@ impl Llm for Replay {
             .operation("count_tokens")),
         }
     }
+}
+
+fn open_log(path: PathBuf) -> Result<File> {
+    let opened = File::options().append(true).create(true).open(&path);
+    opened.map_err(|e| {
+        invalid(format!("cannot open the log of calls `{}`", path.display())).caused_by(&e)
+    })
 }
 
 async fn recorded(path: PathBuf, options: &Options, env: &CreateEnv) -> Result<Source> {

@@ -35,6 +35,9 @@ pub struct Options {
     pub per_token_ms: f64,
     /// In what parts the text is handed over.
     pub stream: Stream,
+    /// A file, relative to the manifest's folder, to which every call adds its prompt as a line of
+    /// JSON when it begins: tells what was really asked.
+    pub log: Option<PathBuf>,
 }
 
 /// In what parts a text is handed over.

@@ -8,7 +8,7 @@ use tale_api::{
 use crate::healthy::NoOptions;
 
 /// Answers 1 KB at once, after as many events as `max_tokens` asks for.
-pub(crate) struct Instant;
+pub struct Instant;
 
 impl Instant {
     /// Creates the model.

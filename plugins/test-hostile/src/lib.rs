@@ -16,7 +16,7 @@
 
 mod faulty;
 mod healthy;
-mod instant;
+pub mod instant;
 mod raw;
 mod start;
 

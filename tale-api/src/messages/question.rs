@@ -59,7 +59,7 @@ impl FromStr for AnswerKind {
 }
 
 /// One question of a data set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// Unique within its data set and the same at every run.
     pub id: String,
@@ -77,6 +77,19 @@ pub struct Question {
     /// The options of a choice question in order, without letters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            text: String::new(),
+            gold: None,
+            kind: AnswerKind::default(),
+            language: english(),
+            options: Vec::new(),
+        }
+    }
 }
 
 fn english() -> String {

@@ -126,6 +126,7 @@ mod component {
     use std::sync::Arc;
 
     use async_trait::async_trait;
+    use serde::{Serialize, de::DeserializeOwned};
     use tokio::runtime::Handle;
 
     use super::{
@@ -149,6 +150,24 @@ mod component {
     struct Component {
         target: Target,
         deadlines: Deadlines,
+    }
+
+    impl Component {
+        /// Calls a method that may ask `llm`, which is lent for as long as the call lasts.
+        async fn ask_with<Q: Serialize, A: DeserializeOwned>(
+            &self,
+            method: Method,
+            request: Q,
+            llm: Arc<dyn Llm>,
+        ) -> Result<A> {
+            let lent = LentLlm::new(self.target.connection, llm);
+            let request = json(&WithLlm {
+                request,
+                llm: lent.object,
+            })?;
+            let deadline = Some(self.deadlines.asking);
+            self.target.call(method, request, None, deadline).await
+        }
     }
 
     impl Drop for Component {
@@ -218,15 +237,7 @@ mod component {
     #[async_trait]
     impl Estimator for RemoteEstimator {
         async fn estimate(&self, request: EstimateRequest, llm: Arc<dyn Llm>) -> Result<Estimate> {
-            let Component { target, deadlines } = &self.0;
-            let lent = LentLlm::new(target.connection, llm);
-            let request = json(&WithLlm {
-                request,
-                llm: lent.object,
-            })?;
-            target
-                .call(Method::Estimate, request, None, Some(deadlines.asking))
-                .await
+            self.0.ask_with(Method::Estimate, request, llm).await
         }
     }
 
@@ -237,15 +248,7 @@ mod component {
             request: FeasibilityRequest,
             llm: Arc<dyn Llm>,
         ) -> Result<Decision> {
-            let Component { target, deadlines } = &self.0;
-            let lent = LentLlm::new(target.connection, llm);
-            let request = json(&WithLlm {
-                request,
-                llm: lent.object,
-            })?;
-            target
-                .call(Method::IsFeasible, request, None, Some(deadlines.asking))
-                .await
+            self.0.ask_with(Method::IsFeasible, request, llm).await
         }
     }
 

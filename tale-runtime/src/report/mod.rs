@@ -19,7 +19,10 @@ mod summary;
 mod table;
 mod words;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 pub use savings::savings;
 pub use stats::{Ratio, mcnemar_exact, ratio, wilson95};
@@ -104,8 +107,18 @@ fn write_figures(dir: &Path, figures: &[Vec<Figure>]) -> Result<(), ReportError>
         source,
     };
     std::fs::create_dir_all(dir).map_err(failed)?;
+    let mut written = HashSet::new();
     for figure in figures.iter().flatten() {
-        files::replace_with(&dir.join(format!("{}.svg", figure.file)), &figure.svg)?;
+        let path = dir.join(format!("{}.svg", figure.file));
+        files::replace_with(&path, &figure.svg)?;
+        written.insert(path);
+    }
+    // Figures of an earlier report of this run, which had other columns.
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|e| e == "svg") && !written.contains(&path) {
+            std::fs::remove_file(&path).map_err(failed)?;
+        }
     }
     Ok(())
 }
