@@ -156,6 +156,21 @@ fn an_answer_file_with_a_broken_line_names_it() {
 }
 
 #[test]
+fn a_damaged_journal_says_so_to_run_and_report() {
+    let place = Place::with_constant(2, 0);
+    place.tale(&["run", "m.toml", "--out", "r"]).code(0);
+    let journal = place.path("r/run.sqlite");
+    let bytes = fs::read(&journal).unwrap();
+    fs::write(&journal, &bytes[..3000]).unwrap();
+    for args in [vec!["report", "r"], vec!["run", "m.toml", "--out", "r"]] {
+        place
+            .tale(&args)
+            .code(1)
+            .says(&["the journal is damaged", "help: restore"]);
+    }
+}
+
+#[test]
 fn a_report_of_no_run_says_so() {
     let place = Place::new();
     place

@@ -22,7 +22,10 @@ use crate::{
     diagnostics::{Diagnostic, Diagnostics},
     fetch::FetchError,
     pipeline::PipelineError,
+    plan::OpenError,
     registry::Registry,
+    report::ReportError,
+    run_dir::AdoptError,
     store::StoreError,
 };
 
@@ -145,7 +148,7 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(e) = next {
-        if let Some(e) = e.downcast_ref::<StoreError>() {
+        if let Some(e) = of_the_journal(e) {
             return e.hint();
         }
         if let Some(e) = e.downcast_ref::<FetchError>() {
@@ -154,14 +157,27 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         if let Some(e) = e.downcast_ref::<LoadError>() {
             return Some(e.hint());
         }
-        if let Some(e) = e.downcast_ref::<PipelineError>()
-            && let PipelineError::Store(e) = e
-        {
-            return e.hint();
-        }
         next = e.source();
     }
     None
+}
+
+/// The journal's error, also where another stands for it: a transparent error hides the one it
+/// wraps from the chain of sources.
+fn of_the_journal<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a StoreError> {
+    if let Some(PipelineError::Store(inner)) = e.downcast_ref() {
+        return Some(inner);
+    }
+    if let Some(ReportError::Store(inner)) = e.downcast_ref() {
+        return Some(inner);
+    }
+    if let Some(OpenError::Store(inner)) = e.downcast_ref() {
+        return Some(inner);
+    }
+    if let Some(AdoptError::Store(inner)) = e.downcast_ref() {
+        return Some(inner);
+    }
+    e.downcast_ref()
 }
 
 type Outcome = Result<Exit, Failure>;
