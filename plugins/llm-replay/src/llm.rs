@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use async_trait::async_trait;
@@ -61,7 +61,7 @@ impl Replay {
         };
         let log = options
             .log
-            .map(|file| open_log(env.base_dir.join(file)))
+            .map(|file| open_log(&env.base_dir.join(file)))
             .transpose()?;
         let info = info(&source, options.model);
         Ok(Self {
@@ -228,8 +228,8 @@ impl Llm for Replay {
     }
 }
 
-fn open_log(path: PathBuf) -> Result<File> {
-    let opened = File::options().append(true).create(true).open(&path);
+fn open_log(path: &Path) -> Result<File> {
+    let opened = File::options().append(true).create(true).open(path);
     opened.map_err(|e| {
         invalid(format!("cannot open the log of calls `{}`", path.display())).caused_by(&e)
     })
