@@ -16,10 +16,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tale_api::{
     AnswerKind, Attempt, Capabilities, CheckpointRef, Completion, ComponentInfo, ComponentKind,
-    CreateEnv, DatasetInfo, Decision, Error, ErrorKind, Estimate, EstimateRequest,
+    CreateEnv, DatasetInfo, Decision, Effort, Error, ErrorKind, Estimate, EstimateRequest,
     FeasibilityRequest, FinishReason, GenerateEvent, GenerateRequest, Grade, GradeRequest, Grammar,
-    LlmInfo, Message, Page, PageRequest, PluginManifest, Prices, Question, Sampling, Timings,
-    TrainEvent, TrainJob, TrainMethod, TrainReport, Usage, Verdict,
+    LlmInfo, Message, Page, PageRequest, PluginManifest, Prices, Question, ReasoningBudget,
+    Sampling, Timings, TrainEvent, TrainJob, TrainMethod, TrainReport, Usage, Verdict,
 };
 
 fn file(name: &str) -> PathBuf {
@@ -162,8 +162,21 @@ fn models() {
         seed: Some(u64::MAX),
         grammar: Some(Grammar::Gbnf("root ::= \"x\"".to_owned())),
         timeout_s: Some(30.0),
+        reasoning: None,
     };
     check("generate_request", json!({"messages": []}), &request);
+    let request = GenerateRequest {
+        reasoning: Some(ReasoningBudget {
+            effort: Some(Effort::Low),
+            max_tokens: Some(200),
+        }),
+        ..GenerateRequest::new(vec![Message::user("u")])
+    };
+    check(
+        "generate_request_reasoning",
+        json!({"messages": [], "reasoning": {}}),
+        &request,
+    );
     let completion = Completion {
         text: "[[72]]".to_owned(),
         reasoning: Some("48 + 24".to_owned()),
@@ -175,11 +188,29 @@ fn models() {
             total_s: 1.75,
         },
         model: Some("qwen-0.5b".to_owned()),
+        service_tier: None,
     };
     check(
         "completion",
         json!({"text": "", "finish_reason": "stop"}),
         &completion,
+    );
+    let completion = Completion {
+        service_tier: Some("batch".to_owned()),
+        ..completion
+    };
+    check(
+        "completion_service_tier",
+        json!({"text": "", "finish_reason": "stop"}),
+        &completion,
+    );
+    let status = GenerateEvent::Status {
+        text: "waiting 2 s after 429".to_owned(),
+    };
+    check(
+        "generate_event_status",
+        json!({"type": "status", "text": ""}),
+        &status,
     );
     let delta = GenerateEvent::Delta {
         text: "72".to_owned(),

@@ -359,6 +359,7 @@ fn completion(outcome: Outcome) -> Completion {
             total_s: outcome.total.as_secs_f64(),
         },
         model: None,
+        service_tier: None,
     }
 }
 

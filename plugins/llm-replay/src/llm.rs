@@ -213,6 +213,7 @@ impl Llm for Replay {
                 total_s: start.elapsed().as_secs_f64(),
             },
             model: None,
+            service_tier: None,
         })
     }
 

@@ -177,6 +177,7 @@ impl Llm for Faulty {
             usage: Some(Usage::default()),
             timings: Timings::default(),
             model: None,
+            service_tier: None,
         })
     }
 

@@ -121,6 +121,7 @@ impl Llm for Echo {
                 ..Timings::default()
             },
             model: None,
+            service_tier: None,
         })
     }
 

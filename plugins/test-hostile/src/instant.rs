@@ -47,6 +47,7 @@ impl Llm for Instant {
             }),
             timings: Timings::default(),
             model: None,
+            service_tier: None,
         })
     }
 }

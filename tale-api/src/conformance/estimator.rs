@@ -79,6 +79,7 @@ impl Llm for Scripted {
             usage: Some(COST),
             timings: Timings::default(),
             model: None,
+            service_tier: None,
         })
     }
 }

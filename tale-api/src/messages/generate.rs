@@ -78,6 +78,32 @@ pub enum Grammar {
     JsonSchema(String),
 }
 
+/// How hard a reasoning model thinks, in the words of the providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effort {
+    /// As little as the model can.
+    Minimal,
+    /// Little.
+    Low,
+    /// The usual.
+    Medium,
+    /// Much.
+    High,
+}
+
+/// Limits on hidden reasoning, for models whose provider takes them
+/// ([`Capabilities::reasoning`](crate::Capabilities::reasoning)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReasoningBudget {
+    /// How hard to think.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
+    /// The most tokens of hidden reasoning; 0 asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+}
+
 /// A request to [`Llm::generate`](crate::Llm::generate).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GenerateRequest {
@@ -98,6 +124,9 @@ pub struct GenerateRequest {
     /// Forces the form of the completion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grammar: Option<Grammar>,
+    /// Limits the hidden reasoning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<ReasoningBudget>,
     /// Seconds after which the call fails with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<f64>,
@@ -200,6 +229,10 @@ pub struct Completion {
     /// The model that answered, where the provider names it and it may differ from the one asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The provider's class of service that answered (`flex`, `batch`, …), where it has a price of
+    /// its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
 }
 
 /// A part of a completion as it is generated.
@@ -217,6 +250,11 @@ pub enum GenerateEvent {
     /// More of the reasoning.
     ReasoningDelta {
         /// The new part; never empty.
+        text: String,
+    },
+    /// What the call is waiting for, for people who watch: a retry, a batch under way.
+    Status {
+        /// One short line.
         text: String,
     },
     /// An event that this version does not know; to be ignored.

@@ -16,8 +16,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use estimate::{Estimate, EstimateRequest};
 pub use feasibility::{Attempt, Decision, FeasibilityRequest};
 pub use generate::{
-    Completion, FinishReason, GenerateEvent, GenerateRequest, Grammar, Message, Role, Sampling,
-    Timings, Usage,
+    Completion, Effort, FinishReason, GenerateEvent, GenerateRequest, Grammar, Message,
+    ReasoningBudget, Role, Sampling, Timings, Usage,
 };
 pub use info::{
     Capabilities, ComponentInfo, ComponentKind, CreateEnv, DatasetInfo, LlmInfo, PluginManifest,

@@ -60,6 +60,7 @@ impl Llm for Through {
             }),
             timings: Timings::default(),
             model: None,
+            service_tier: None,
         })
     }
 }

@@ -309,6 +309,7 @@ fn completion(row: CallRow) -> Completion {
             ..Timings::default()
         },
         model: row.model,
+        service_tier: None,
     }
 }
 

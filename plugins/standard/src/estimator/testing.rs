@@ -58,6 +58,7 @@ impl Llm for ScriptedLlm {
             }),
             timings: Timings::default(),
             model: None,
+            service_tier: None,
         })
     }
 }

@@ -47,6 +47,7 @@ impl Llm for Counting {
             }),
             timings: Timings::default(),
             model: None,
+            service_tier: None,
         })
     }
 }
