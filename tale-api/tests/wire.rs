@@ -145,6 +145,10 @@ fn models() {
         capabilities,
     };
     check("llm_info", json!({"model": "m"}), &info);
+}
+
+#[test]
+fn generation() {
     let request = GenerateRequest {
         messages: vec![
             Message::system("s"),
