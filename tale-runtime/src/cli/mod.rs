@@ -10,7 +10,7 @@ mod plugin;
 mod report;
 mod run;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::{Map, Value};
@@ -23,6 +23,7 @@ use crate::{
     fetch::FetchError,
     pipeline::PipelineError,
     plan::OpenError,
+    progress::LogWriter,
     registry::Registry,
     report::ReportError,
     run_dir::AdoptError,
@@ -235,7 +236,9 @@ fn log_to_stderr() {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
         .from_env_lossy();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| LogWriter);
     // Only fails if a subscriber is set already, and this is the one place that sets it.
     let _ = tracing_subscriber::registry()
         .with(filter)

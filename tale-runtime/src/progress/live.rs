@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     board::{Board, clock},
+    log,
     ticker::Ticker,
 };
 use crate::{
@@ -53,6 +54,7 @@ impl Default for Live {
 impl Observer for Live {
     fn begin(&self, cells: &[CellProgress]) {
         self.board.begin(cells);
+        log::show(Some(self.display.clone()));
         let rows = Rows::new(Arc::clone(&self.board), &self.display);
         rows.draw();
         let ticker = Ticker::start(|| REDRAW, move || rows.draw());
@@ -79,6 +81,7 @@ impl Observer for Live {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
+        log::show(None);
         let _ = self.display.clear();
     }
 }

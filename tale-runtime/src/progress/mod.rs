@@ -9,6 +9,7 @@
 
 mod board;
 mod live;
+mod log;
 mod plain;
 mod ticker;
 
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use live::Live;
+pub use log::LogWriter;
 pub use plain::Plain;
 
 /// [`Live`] where stderr is a terminal, [`Plain`] where it is a file or a pipe.
