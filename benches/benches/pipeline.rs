@@ -272,7 +272,6 @@ async fn write(store: &Store, cell: CellId, position: u64) {
         latency_s: 0.5,
         cost_usd: None,
         model: None,
-        service_tier: None,
     };
     let id = store
         .put_call(CallKey(key), answered)
