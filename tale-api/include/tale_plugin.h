@@ -1,4 +1,4 @@
-/* The plugin boundary of TALE, version 1.0. docs/abi.md says what each function means.
+/* The plugin boundary of TALE, version 1.1. docs/abi.md says what each function means.
  *
  * A plugin is a shared library that exports one symbol, `tale_plugin`: a constant `tale_plugin_t`
  * with its manifest, which is JSON, right behind it. TALE_PLUGIN writes it:
@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #define TALE_ABI_MAJOR 1u
-#define TALE_ABI_MINOR 0u
+#define TALE_ABI_MINOR 1u
 
 /* The object that exists without having been created. */
 #define TALE_ROOT 0u

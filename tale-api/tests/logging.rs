@@ -99,6 +99,6 @@ async fn events_arrive_with_plugin_level_target_and_fields_as_far_as_the_filter_
     let rest: serde_json::Value = serde_json::from_str(&from_plugin[1].2["fields"]).unwrap();
     assert_eq!(
         rest,
-        json!({"flag": true, "text": "a \"quote\"", "spans": ["outer"]})
+        json!({"flag": true, "text": "a \"quote\"", "spans": [{"name": "outer", "question": 7, "tokens": 50}]})
     );
 }

@@ -352,3 +352,26 @@ fn trainings() {
         &report,
     );
 }
+
+/// What lets a message grow without breaking the source of a plugin that ends its literals with
+/// `..Default::default()`; see the decision on how messages grow.
+#[test]
+fn every_message_that_may_grow_has_a_default() {
+    fn has_default<T: Default>() {}
+    has_default::<(Attempt, FeasibilityRequest, Estimate, EstimateRequest)>();
+    has_default::<(
+        GenerateRequest,
+        Sampling,
+        ReasoningBudget,
+        Completion,
+        Usage,
+        Timings,
+    )>();
+    has_default::<(LlmInfo, Capabilities, Prices, DatasetInfo, CreateEnv)>();
+    has_default::<(Question, PageRequest, Page, GradeRequest, Grade)>();
+    has_default::<(TrainJob, TrainReport)>();
+    // A default completion claims nothing.
+    let completion = Completion::default();
+    assert_eq!((completion.usage, completion.text.as_str()), (None, ""));
+    assert_eq!(Grade::default().verdict, Verdict::Undecided);
+}

@@ -5,9 +5,9 @@ use std::{sync::Arc, thread, time::Duration};
 use serde::Deserialize;
 use tale_api::{
     Completion, CreateEnv, Dataset, DatasetInfo, Decision, Error, ErrorKind, Estimate,
-    EstimateRequest, Estimator, Events, Feasibility, FeasibilityRequest, FinishReason,
-    GenerateEvent, GenerateRequest, Grade, GradeRequest, Llm, LlmInfo, Message, Page, PageRequest,
-    Result, Timings, TrainEvent, TrainJob, TrainReport, Trainer, Usage, async_trait,
+    EstimateRequest, Estimator, Events, Feasibility, FeasibilityRequest, GenerateEvent,
+    GenerateRequest, Grade, GradeRequest, Llm, LlmInfo, Message, Page, PageRequest, Result,
+    TrainEvent, TrainJob, TrainReport, Trainer, Usage, async_trait,
 };
 
 /// The schema of [`Options`].
@@ -124,7 +124,9 @@ impl Faulty {
 fn log_everywhere() {
     tracing::error!(number = 1, "an error");
     tracing::warn!(target: "elsewhere", "a warning");
-    let _span = tracing::info_span!("outer").entered();
+    let span = tracing::info_span!("outer", question = 7, tokens = tracing::field::Empty);
+    span.record("tokens", 50);
+    let _span = span.entered();
     tracing::info!(flag = true, text = "a \"quote\"", "an information");
     tracing::debug!("a detail");
     tracing::trace!("a trifle");
@@ -170,15 +172,7 @@ impl Llm for Faulty {
             Mode::Fail => return Err(failure(&request)),
             _ => {}
         }
-        Ok(Completion {
-            text,
-            reasoning: None,
-            finish_reason: FinishReason::Stop,
-            usage: Some(Usage::default()),
-            timings: Timings::default(),
-            model: None,
-            service_tier: None,
-        })
+        Ok(Completion::new(text, Usage::default()))
     }
 
     async fn count_tokens(&self, _text: &str) -> Result<u64> {
@@ -249,10 +243,7 @@ impl Trainer for Faulty {
         self.misbehave().await;
         Ok(TrainReport {
             adapter: job.output_dir,
-            steps: 0,
-            pairs: 0,
-            skipped: std::collections::BTreeMap::new(),
-            metrics: std::collections::BTreeMap::new(),
+            ..TrainReport::default()
         })
     }
 }

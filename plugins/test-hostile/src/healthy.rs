@@ -111,17 +111,14 @@ impl Llm for Echo {
             ..Usage::default()
         };
         let total_s = start.elapsed().as_secs_f64();
+        let timings = Timings {
+            total_s,
+            ..Timings::default()
+        };
         Ok(Completion {
-            text,
-            reasoning: None,
             finish_reason,
-            usage: Some(usage),
-            timings: Timings {
-                total_s,
-                ..Timings::default()
-            },
-            model: None,
-            service_tier: None,
+            timings,
+            ..Completion::new(text, usage)
         })
     }
 
@@ -289,8 +286,7 @@ impl Trainer for Stepping {
             adapter,
             steps: pairs,
             pairs,
-            skipped: BTreeMap::new(),
-            metrics: BTreeMap::new(),
+            ..TrainReport::default()
         })
     }
 }

@@ -1,8 +1,8 @@
 //! A model that answers at once, for measuring what the boundary costs.
 
 use tale_api::{
-    Completion, CreateEnv, Events, FinishReason, GenerateEvent, GenerateRequest, Llm, LlmInfo,
-    Result, Timings, Usage, async_trait,
+    Completion, CreateEnv, Events, GenerateEvent, GenerateRequest, Llm, LlmInfo, Result, Usage,
+    async_trait,
 };
 
 use crate::healthy::NoOptions;
@@ -36,18 +36,11 @@ impl Llm for Instant {
                 text: "token ".to_owned(),
             });
         }
-        Ok(Completion {
-            text: "answer ".repeat(146),
-            reasoning: None,
-            finish_reason: FinishReason::Stop,
-            usage: Some(Usage {
-                input_tokens: 512,
-                output_tokens: 256,
-                ..Usage::default()
-            }),
-            timings: Timings::default(),
-            model: None,
-            service_tier: None,
-        })
+        let usage = Usage {
+            input_tokens: 512,
+            output_tokens: 256,
+            ..Usage::default()
+        };
+        Ok(Completion::new("answer ".repeat(146), usage))
     }
 }

@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use super::{Subject, Verdict, fail, rules, skip};
 use crate::{
     messages::{
-        Capabilities, Completion, Error, ErrorKind, EstimateRequest, FinishReason, GenerateEvent,
-        GenerateRequest, LlmInfo, Question, Result, Timings, Usage,
+        Capabilities, Completion, Error, ErrorKind, EstimateRequest, GenerateEvent,
+        GenerateRequest, LlmInfo, Question, Result, Usage,
     },
     traits::{Events, Llm},
 };
@@ -72,15 +72,7 @@ impl Llm for Scripted {
             .reply
             .map_err(|kind| Error::new(kind, "scripted"))?
             .to_owned();
-        Ok(Completion {
-            text,
-            reasoning: None,
-            finish_reason: FinishReason::Stop,
-            usage: Some(COST),
-            timings: Timings::default(),
-            model: None,
-            service_tier: None,
-        })
+        Ok(Completion::new(text, COST))
     }
 }
 

@@ -3,7 +3,12 @@
 use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value};
-use tracing::{Event, Level, Subscriber, field::Field, level_filters::LevelFilter};
+use tracing::{
+    Event, Level, Subscriber,
+    field::Field,
+    level_filters::LevelFilter,
+    span::{Attributes, Id, Record},
+};
 use tracing_subscriber::{
     Registry,
     layer::{Context, Layer, SubscriberExt},
@@ -24,7 +29,24 @@ struct ToHost {
     connection: &'static Connection,
 }
 
+/// A span stays here, and crosses with each event within it: its name, with what it was given.
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ToHost {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        if let Some(span) = ctx.span(id) {
+            let mut fields = Fields(Map::new());
+            attributes.record(&mut fields);
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
+        if let Some(span) = ctx.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            values.record(fields);
+        }
+    }
+
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let mut fields = Fields(Map::new());
         event.record(&mut fields);
@@ -32,7 +54,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ToHost {
             .event_scope(event)
             .into_iter()
             .flat_map(tracing_subscriber::registry::Scope::from_root)
-            .map(|span| span.name().into())
+            .map(|span| {
+                let mut shown = Map::from_iter([("name".to_owned(), span.name().into())]);
+                if let Some(Fields(given)) = span.extensions().get::<Fields>() {
+                    shown.extend(given.clone());
+                }
+                shown.into()
+            })
             .collect();
         if !spans.is_empty() {
             fields.0.insert("spans".to_owned(), spans.into());

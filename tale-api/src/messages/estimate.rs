@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Question, Usage};
 
 /// A request to [`Estimator::estimate`](crate::Estimator::estimate).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EstimateRequest {
     /// The question a budget is wanted for. Its `gold` is left out: an estimator must not see it.
     pub question: Question,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Question;
 
 /// One answer in a budget search, with what it cost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The budget asked for, in tokens; absent for the vanilla chain of thought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ impl Attempt {
 }
 
 /// A request to [`Feasibility::is_feasible`](crate::Feasibility::is_feasible).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeasibilityRequest {
     /// The question.
     pub question: Question,

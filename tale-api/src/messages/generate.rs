@@ -144,11 +144,12 @@ impl GenerateRequest {
 }
 
 /// Why a completion ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FinishReason {
     /// The model ended its turn, or a stop text was reached.
+    #[default]
     Stop,
     /// `max_tokens` or the context was reached.
     Length,
@@ -211,7 +212,7 @@ pub struct Timings {
 }
 
 /// The answer to a [`GenerateRequest`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
     /// The visible text, without stop text and without reasoning.
     pub text: String,
@@ -233,6 +234,18 @@ pub struct Completion {
     /// its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
+}
+
+impl Completion {
+    /// A completion that the model ended by itself, with what it cost.
+    #[must_use]
+    pub fn new(text: impl Into<String>, usage: Usage) -> Self {
+        Self {
+            text: text.into(),
+            usage: Some(usage),
+            ..Self::default()
+        }
+    }
 }
 
 /// A part of a completion as it is generated.

@@ -101,7 +101,7 @@ fn is_english(language: &str) -> bool {
 }
 
 /// A request for the next questions of a data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRequest {
     /// [`Page::next`] of the page before; absent for the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +121,7 @@ pub struct Page {
 }
 
 /// Asks a data set to judge an answer by its own rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GradeRequest {
     /// The question with its gold answer.
     pub question: Question,
@@ -130,7 +130,7 @@ pub struct GradeRequest {
 }
 
 /// What a grader found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The answer equals the gold answer.
@@ -138,11 +138,12 @@ pub enum Verdict {
     /// It does not, or there is none.
     Wrong,
     /// The grader cannot tell; counted apart and reported, scored as wrong.
+    #[default]
     Undecided,
 }
 
 /// A judged answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grade {
     /// The answer found in the completion, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,18 +5,19 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// How the pairs are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TrainMethod {
     /// Supervised fine-tuning on the chosen answers.
+    #[default]
     Sft,
     /// Direct preference optimisation of chosen over rejected answers.
     Dpo,
 }
 
 /// A job for [`Trainer::train`](crate::Trainer::train).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainJob {
     /// The base model: a folder or a file.
     pub base_model: PathBuf,
@@ -73,7 +74,7 @@ pub enum TrainEvent {
 }
 
 /// The result of a training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {
     /// The adapter, in PEFT's format.
     pub adapter: PathBuf,

@@ -115,7 +115,7 @@ fn loader_refuses_a_newer_abi_major() {
     assert!(
         error
             .to_string()
-            .ends_with("is built for plugin ABI 2.0, this program speaks 1.0")
+            .ends_with("is built for plugin ABI 2.1, this program speaks 1.1")
     );
     assert!(
         error.hint().starts_with("update this program"),

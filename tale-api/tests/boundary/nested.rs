@@ -10,8 +10,8 @@ use std::{
 
 use serde_json::json;
 use tale_api::{
-    Completion, CreateEnv, Error, ErrorKind, EstimateRequest, Estimator, Events, FinishReason,
-    GenerateEvent, GenerateRequest, Llm, LlmInfo, Question, Result, Timings, Usage, async_trait,
+    Completion, CreateEnv, Error, ErrorKind, EstimateRequest, Estimator, Events, GenerateEvent,
+    GenerateRequest, Llm, LlmInfo, Question, Result, Usage, async_trait,
     host::{LoadPolicy, Plugin},
 };
 
@@ -49,19 +49,12 @@ impl Llm for Through {
             .estimator
             .estimate(asked, Arc::clone(&self.below))
             .await?;
-        Ok(Completion {
-            text: estimate.raw.unwrap_or_default(),
-            reasoning: None,
-            finish_reason: FinishReason::Stop,
-            usage: Some(Usage {
-                input_tokens: 1,
-                output_tokens: 1,
-                ..Usage::default()
-            }),
-            timings: Timings::default(),
-            model: None,
-            service_tier: None,
-        })
+        let usage = Usage {
+            input_tokens: 1,
+            output_tokens: 1,
+            ..Usage::default()
+        };
+        Ok(Completion::new(estimate.raw.unwrap_or_default(), usage))
     }
 }
 
