@@ -272,6 +272,8 @@ async fn write(store: &Store, cell: CellId, position: u64) {
         latency_s: 0.5,
         cost_usd: None,
         model: None,
+        service_tier: None,
+        from_cache: false,
     };
     let id = store
         .put_call(CallKey(key), answered)
@@ -288,6 +290,7 @@ async fn write(store: &Store, cell: CellId, position: u64) {
     let sample = NewSample {
         cell,
         position,
+        repeat: 0,
         outcome: Outcome::Correct,
         answer: Some("7".to_owned()),
         reason: None,

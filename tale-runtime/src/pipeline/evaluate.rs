@@ -252,6 +252,7 @@ impl Sample {
         let mut sample = NewSample {
             cell: self.cell,
             position: self.position,
+            repeat: 0,
             outcome: Outcome::Failed,
             answer: None,
             reason: None,

@@ -173,6 +173,8 @@ impl Ledger {
                 .zip(usage)
                 .map(|(prices, usage)| prices.cost_usd(&usage)),
             model: completion.model.filter(|m| *m != self.info.model),
+            service_tier: completion.service_tier,
+            from_cache: false,
         }
     }
 
@@ -309,7 +311,7 @@ fn completion(row: CallRow) -> Completion {
             ..Timings::default()
         },
         model: row.model,
-        service_tier: None,
+        service_tier: row.service_tier,
     }
 }
 

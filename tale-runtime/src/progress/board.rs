@@ -230,6 +230,7 @@ pub(super) mod tests {
     pub(in crate::progress) fn measure(outcome: Outcome, tokens: u32) -> Measure {
         Measure {
             position: 0,
+            repeat: 0,
             outcome,
             fell_back: false,
             budget: None,

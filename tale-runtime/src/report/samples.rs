@@ -41,6 +41,13 @@ pub(super) struct Line<'a> {
     outcome: &'static str,
     reason: Option<&'a str>,
     fallback: Option<&'a str>,
+    /// Which answer to the same question, from 0.
+    repeat: u32,
+    /// Of the answering call.
+    reasoning_tokens: Option<u64>,
+    service_tier: Option<&'a str>,
+    /// Whether every call of the sample was answered by the cache: `cost_usd` was not paid here.
+    from_cache: bool,
 }
 
 impl<'a> Line<'a> {
@@ -77,6 +84,10 @@ impl<'a> Line<'a> {
             outcome: s.outcome.as_str(),
             reason: s.reason.as_deref(),
             fallback: s.fallback.as_deref(),
+            repeat: s.repeat,
+            reasoning_tokens: answer.map(|c| c.reasoning_tokens),
+            service_tier: answer.and_then(|c| c.service_tier.as_deref()),
+            from_cache: answer.is_some() && calls().all(|c| c.from_cache),
         }
     }
 }

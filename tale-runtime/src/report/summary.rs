@@ -122,8 +122,14 @@ pub struct Totals {
     pub errors: u64,
     /// Finished calls. Two methods that ask the very same thing share one.
     pub calls: u64,
-    /// What these calls cost in US dollars; `None` where no call has a price.
+    /// The prices of these calls in US dollars; `None` where no call has a price.
     pub cost_usd: Option<f64>,
+    /// What this run paid: `cost_usd` less the calls that the cache answered.
+    #[serde(default)]
+    pub spent_usd: Option<f64>,
+    /// Calls that the cache answered, paid for by an earlier run.
+    #[serde(default)]
+    pub cached_calls: u64,
 }
 
 impl Summary {

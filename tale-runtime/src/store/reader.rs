@@ -4,11 +4,15 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use super::{CallRow, Cell, CellId, Measure, Outcome, SampleRow, StoreError, schema};
+use super::{
+    CallId, CallKey, CallRow, Cell, CellId, Measure, Outcome, SampleRow, StoreError, schema,
+};
 
 /// A journal opened for reading; a run may be writing to it at the same time.
 pub struct Reader {
     db: Connection,
+    /// Holds the upgraded copy of an older journal; removed with the reader.
+    _copy: Option<tempfile::TempDir>,
 }
 
 impl Reader {
@@ -27,7 +31,28 @@ impl Reader {
         let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .map_err(|e| StoreError::sqlite(&path, e))?;
         schema::check_version(&db, &path)?;
-        Ok(Self { db })
+        if schema::version(&db)? < schema::VERSION {
+            return Self::of_an_older_version(dir, &db);
+        }
+        Ok(Self { db, _copy: None })
+    }
+
+    /// Reads what an older `tale` wrote through an upgraded copy; the journal itself is upgraded by
+    /// the next run that goes on with it, so that whoever only looks changes nothing.
+    fn of_an_older_version(dir: &Path, old: &Connection) -> Result<Self, StoreError> {
+        let failed = |source: std::io::Error| StoreError::Open {
+            path: dir.to_owned(),
+            source: source.into(),
+        };
+        let folder = tempfile::tempdir().map_err(failed)?;
+        let path = folder.path().join(schema::FILE);
+        old.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+        let db = Connection::open(&path).map_err(|e| StoreError::sqlite(&path, e))?;
+        schema::prepare(&db, &path)?;
+        Ok(Self {
+            db,
+            _copy: Some(folder),
+        })
     }
 
     /// A value that the run keeps about itself, for instance `plan` or `created`.
@@ -103,12 +128,28 @@ impl Reader {
             .query_row("SELECT count(*) FROM call", [], |r| r.get(0))?)
     }
 
-    /// What all calls cost together in US dollars, each counted once however many samples share
-    /// it; absent where no call has a price.
-    pub fn spent_usd(&self) -> Result<Option<f64>, StoreError> {
+    /// Calls that another run paid for, found in the cache.
+    pub fn cached_call_count(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM call WHERE from_cache";
+        Ok(self.db.query_row(sql, [], |r| r.get(0))?)
+    }
+
+    /// The prices of all calls together in US dollars, each counted once however many samples share
+    /// it, those from the cache included; absent where no call has a price.
+    pub fn cost_usd(&self) -> Result<Option<f64>, StoreError> {
         Ok(self
             .db
             .query_row("SELECT sum(cost_usd) FROM call", [], |r| r.get(0))?)
+    }
+
+    /// What this run has paid itself: [`Reader::cost_usd`] less what came from the cache.
+    pub fn spent_usd(&self) -> Result<Option<f64>, StoreError> {
+        spent_usd(&self.db)
+    }
+
+    /// The finished call of that key, if there is one.
+    pub fn find_call(&self, key: CallKey) -> Result<Option<(CallId, CallRow)>, StoreError> {
+        find_call(&self.db, key)
     }
 
     fn sample(&self, r: &Row<'_>) -> rusqlite::Result<SampleRow> {
@@ -122,6 +163,7 @@ impl Reader {
         let answered = r.get::<_, Option<i64>>(12)?.is_some();
         Ok(SampleRow {
             position: r.get(0)?,
+            repeat: r.get(27)?,
             id: r.get(1)?,
             question: r.get(2)?,
             gold: r.get(3)?,
@@ -141,6 +183,29 @@ impl Reader {
     }
 }
 
+/// What a run has paid: calls that no cache answered for.
+pub(super) fn spent_usd(db: &Connection) -> Result<Option<f64>, StoreError> {
+    let sql = "SELECT sum(CASE WHEN from_cache THEN 0 ELSE cost_usd END) FROM call \
+               WHERE cost_usd IS NOT NULL";
+    Ok(db.query_row(sql, [], |r| r.get(0))?)
+}
+
+/// The finished call of that key.
+pub(super) fn find_call(
+    db: &Connection,
+    key: CallKey,
+) -> Result<Option<(CallId, CallRow)>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT id, prompt, completion, reasoning, finish_reason, input_tokens, \
+         cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, model, \
+         service_tier, from_cache FROM call WHERE key = ?1",
+    )?;
+    let found = statement
+        .query_row([key.0.as_slice()], |r| Ok((CallId(r.get(0)?), call(r, 1)?)))
+        .optional()?;
+    Ok(found)
+}
+
 /// A value that a run keeps about itself.
 pub(super) fn meta(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {
     let mut statement = db.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
@@ -148,8 +213,8 @@ pub(super) fn meta(db: &Connection, key: &str) -> Result<Option<String>, StoreEr
 }
 
 const CALL_BY_ID: &str = "SELECT prompt, completion, reasoning, finish_reason, input_tokens, \
-     cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, model \
-     FROM call WHERE id = ?1";
+     cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, model, \
+     service_tier, from_cache FROM call WHERE id = ?1";
 
 macro_rules! sample_query {
     ($condition:literal) => {
@@ -158,7 +223,7 @@ macro_rules! sample_query {
              s.budget, s.estimate_calls, s.error_kind, s.error, s.answer_call, s.fallback, \
              a.prompt, a.completion, a.reasoning, a.finish_reason, a.input_tokens, \
              a.cached_input_tokens, a.output_tokens, a.reasoning_tokens, a.latency_s, a.cost_usd, \
-             a.model \
+             a.model, a.service_tier, a.from_cache, s.repeat \
              FROM sample s \
              JOIN cell c ON c.id = s.cell \
              JOIN question q ON q.dataset = c.dataset AND q.position = s.position \
@@ -169,8 +234,8 @@ macro_rules! sample_query {
     };
 }
 
-const SAMPLE_BY_CELL: &str = sample_query!("s.cell = ?1 ORDER BY s.position");
-const SAMPLE_AT: &str = sample_query!("s.cell = ?1 AND s.position = ?2");
+const SAMPLE_BY_CELL: &str = sample_query!("s.cell = ?1 ORDER BY s.position, s.repeat");
+const SAMPLE_AT: &str = sample_query!("s.cell = ?1 AND s.position = ?2 ORDER BY s.repeat LIMIT 1");
 
 macro_rules! measure_query {
     ($condition:literal) => {
@@ -179,17 +244,18 @@ macro_rules! measure_query {
              a.input_tokens, a.output_tokens, coalesce(s.estimate_output_tokens, 0), \
              CASE WHEN a.cost_usd IS NULL AND s.estimate_cost_usd IS NULL THEN NULL \
              ELSE coalesce(a.cost_usd, 0) + coalesce(s.estimate_cost_usd, 0) END, \
-             coalesce(a.latency_s, 0) + coalesce(s.estimate_latency_s, 0) \
+             coalesce(a.latency_s, 0) + coalesce(s.estimate_latency_s, 0), s.repeat \
              FROM sample s LEFT JOIN call a ON a.id = s.answer_call WHERE ",
             $condition
         )
     };
 }
 
-const MEASURES_BY_CELL: &str = measure_query!("s.cell = ?1 ORDER BY s.position");
+const MEASURES_BY_CELL: &str = measure_query!("s.cell = ?1 ORDER BY s.position, s.repeat");
 
-/// The measure of the sample of cell ?1 at position ?2.
-pub(super) const MEASURE_AT: &str = measure_query!("s.cell = ?1 AND s.position = ?2");
+/// The measure of the sample of cell ?1 at position ?2, its ?3rd repeat.
+pub(super) const MEASURE_AT: &str =
+    measure_query!("s.cell = ?1 AND s.position = ?2 AND s.repeat = ?3");
 
 /// The measures of the samples of cell ?1 at positions from ?2 to before ?3, failed ones (?4) left
 /// out.
@@ -208,6 +274,7 @@ pub(super) fn measure(r: &Row<'_>) -> rusqlite::Result<Measure> {
         estimate_output_tokens: r.get(6)?,
         cost_usd: r.get(7)?,
         latency_s: r.get(8)?,
+        repeat: r.get(9)?,
     })
 }
 
@@ -225,6 +292,8 @@ pub(super) fn call(r: &Row<'_>, at: usize) -> rusqlite::Result<CallRow> {
         latency_s: r.get(at + 8)?,
         cost_usd: r.get(at + 9)?,
         model: r.get(at + 10)?,
+        service_tier: r.get(at + 11)?,
+        from_cache: r.get(at + 12)?,
     })
 }
 

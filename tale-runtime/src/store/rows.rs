@@ -49,10 +49,15 @@ pub struct CallRow {
     pub reasoning_tokens: u64,
     /// Seconds from the start of work to the end of the answer, waiting for a slot left out.
     pub latency_s: f64,
-    /// Price in US dollars, where the model has one.
+    /// Price in US dollars, where the model has one; also of an answer from the cache, which was
+    /// paid for by another run.
     pub cost_usd: Option<f64>,
     /// The model that answered, where it is not the one asked.
     pub model: Option<String>,
+    /// The provider's class of service that answered, where it says so.
+    pub service_tier: Option<String>,
+    /// Whether the answer was another run's, found in the cache: nothing was paid for it here.
+    pub from_cache: bool,
 }
 
 /// How a sample was judged.
@@ -110,6 +115,8 @@ pub struct NewSample {
     pub cell: CellId,
     /// Position of the question in its data set, from 0.
     pub position: u64,
+    /// Which answer to the same question, from 0.
+    pub repeat: u32,
     /// How it was judged.
     pub outcome: Outcome,
     /// The answer found in the text.
@@ -133,6 +140,8 @@ pub struct NewSample {
 pub struct SampleRow {
     /// Position of the question in its data set, from 0.
     pub position: u64,
+    /// Which answer to the same question, from 0.
+    pub repeat: u32,
     /// The question's id.
     pub id: String,
     /// The bare question, options appended.
@@ -164,6 +173,8 @@ pub struct SampleRow {
 pub struct Measure {
     /// Position of the question in its data set.
     pub position: u64,
+    /// Which answer to the same question, from 0.
+    pub repeat: u32,
     /// How it was judged.
     pub outcome: Outcome,
     /// Whether the budget was come by in another way than the usual.

@@ -7,9 +7,9 @@ use rusqlite::Connection;
 /// File name within a run directory.
 pub(super) const FILE: &str = "run.sqlite";
 
-/// Version of the tables below, kept in SQLite's `user_version`. A change to them raises it, and
-/// `tables` then upgrades what an older version wrote.
-const VERSION: i64 = 1;
+/// Version of the tables below, kept in SQLite's `user_version`. A change to them raises it and adds
+/// an entry to `UPGRADES`.
+pub(super) const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -42,6 +42,32 @@ CREATE TABLE sample (
     error_kind TEXT, error TEXT,
     PRIMARY KEY (cell, position)
 ) WITHOUT ROWID;
+";
+
+/// What each version changed, from the second on; a new journal gets all of it, an older one what it
+/// lacks.
+const UPGRADES: [&str; 1] = [BILLING];
+
+/// Version 2. A call knows its class of service and whether it was paid for by an earlier run
+/// (`from_cache`); a question has several samples of one method, told apart by `repeat`.
+const BILLING: &str = "
+ALTER TABLE call ADD COLUMN service_tier TEXT;
+ALTER TABLE call ADD COLUMN from_cache INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sample RENAME TO sample_before;
+CREATE TABLE sample (
+    cell INTEGER NOT NULL REFERENCES cell (id), position INTEGER NOT NULL,
+    repeat INTEGER NOT NULL,
+    outcome TEXT NOT NULL, answer TEXT, reason TEXT, budget INTEGER, fallback TEXT,
+    answer_call INTEGER REFERENCES call (id),
+    estimate_calls TEXT, estimate_output_tokens INTEGER, estimate_cost_usd REAL,
+    estimate_latency_s REAL,
+    error_kind TEXT, error TEXT,
+    PRIMARY KEY (cell, position, repeat)
+) WITHOUT ROWID;
+INSERT INTO sample SELECT cell, position, 0, outcome, answer, reason, budget, fallback, answer_call,
+    estimate_calls, estimate_output_tokens, estimate_cost_usd, estimate_latency_s, error_kind, error
+    FROM sample_before;
+DROP TABLE sample_before;
 ";
 
 /// Why the journal could not be opened, read or written.
@@ -147,10 +173,18 @@ impl From<rusqlite::Error> for StoreError {
 /// Creates or upgrades the tables.
 pub(super) fn prepare(db: &Connection, path: &Path) -> Result<(), StoreError> {
     check_version(db, path)?;
-    if version(db)? == 0 {
-        db.execute_batch(&format!(
-            "BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"
-        ))?;
+    let found = version(db)?;
+    let mut batch = String::from("BEGIN IMMEDIATE;");
+    if found == 0 {
+        batch.push_str(TABLES);
+    }
+    for (upgrade, version) in UPGRADES.iter().zip(2..) {
+        if found < version {
+            batch.push_str(upgrade);
+        }
+    }
+    if found < VERSION {
+        db.execute_batch(&format!("{batch} PRAGMA user_version = {VERSION}; COMMIT;"))?;
     }
     Ok(())
 }
@@ -167,6 +201,7 @@ pub(super) fn check_version(db: &Connection, path: &Path) -> Result<(), StoreErr
     Ok(())
 }
 
-fn version(db: &Connection) -> Result<i64, StoreError> {
+/// The version of the tables; 0 of an empty file.
+pub(super) fn version(db: &Connection) -> Result<i64, StoreError> {
     Ok(db.query_row("PRAGMA user_version", [], |r| r.get(0))?)
 }

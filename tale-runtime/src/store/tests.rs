@@ -29,6 +29,8 @@ fn call(completion: impl Into<String>) -> CallRow {
         latency_s: 0.5,
         cost_usd: None,
         model: None,
+        service_tier: None,
+        from_cache: false,
     }
 }
 
@@ -47,6 +49,7 @@ fn sample(cell: CellId, position: u64) -> NewSample {
     NewSample {
         cell,
         position,
+        repeat: 0,
         outcome: Outcome::Correct,
         answer: Some("7".to_owned()),
         reason: None,
@@ -312,4 +315,63 @@ async fn a_failed_sample_is_work_left_until_a_success_replaces_it() {
         (Outcome::Correct, None, Some(call("7")))
     );
     assert_eq!(reader.measures(cell).unwrap().len(), 1);
+}
+
+/// A run directory that version 1 wrote.
+fn of_version_1() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let db = Connection::open(dir.path().join(schema::FILE)).unwrap();
+    db.execute_batch(include_str!("fixtures/journal-v1.sql"))
+        .unwrap();
+    dir
+}
+
+#[test]
+fn a_journal_of_version_1_is_read_without_being_changed() {
+    let dir = of_version_1();
+    let before = fs::read(dir.path().join(schema::FILE)).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let cells = reader.cells().unwrap();
+    assert_eq!(cells.len(), 2);
+    let measures = reader.measures(cells[1].0).unwrap();
+    assert_eq!(measures.len(), 2);
+    assert_eq!((measures[0].repeat, measures[0].budget), (0, Some(7)));
+    let sample = reader.sample_at(cells[1].0, 1).unwrap().unwrap();
+    assert_eq!(sample.estimate.len(), 1);
+    let call = sample.call.unwrap();
+    assert_eq!((call.service_tier, call.from_cache), (None, false));
+    let spent = reader.spent_usd().unwrap().unwrap();
+    assert!((spent - 2.0 * (3.9e-5 + 5.8e-5 + 4.5e-5)).abs() < 1e-12);
+    assert_eq!(fs::read(dir.path().join(schema::FILE)).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_run_of_version_1_goes_on_and_keeps_what_it_has() {
+    let dir = of_version_1();
+    let before = Reader::open(dir.path()).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let id = store
+        .cell(Cell {
+            llm: "seven".to_owned(),
+            dataset: "jsonl".to_owned(),
+            method: "vanilla-cot".to_owned(),
+        })
+        .await
+        .unwrap();
+    let again = NewSample {
+        repeat: 1,
+        ..sample(id, 0)
+    };
+    store.put_sample(question(0), again).await.unwrap();
+    drop(store);
+    let after = Reader::open(dir.path()).unwrap();
+    let mut expected = before.measures(id).unwrap();
+    let measures = after.measures(id).unwrap();
+    assert_eq!((measures[1].position, measures[1].repeat), (0, 1));
+    expected.insert(1, measures[1]);
+    assert_eq!(measures, expected);
+    assert_eq!(after.call_count().unwrap(), 6);
+    // A second opening has nothing to upgrade.
+    drop(Store::open(dir.path()).unwrap());
+    assert_eq!(counts(dir.path())[1], 5);
 }

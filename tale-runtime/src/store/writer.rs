@@ -11,7 +11,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -65,6 +65,9 @@ enum Operation {
     Cell {
         cell: Cell,
         answer: Answer<CellId>,
+    },
+    Spent {
+        answer: Answer<Option<f64>>,
     },
     FindCall {
         key: CallKey,
@@ -163,6 +166,11 @@ impl Store {
     /// The id of `cell`, which is recorded if it is new.
     pub async fn cell(&self, cell: Cell) -> Result<CellId, StoreError> {
         self.ask(|answer| Operation::Cell { cell, answer }).await
+    }
+
+    /// What this run has paid so far in US dollars; absent where no call has a price.
+    pub async fn spent_usd(&self) -> Result<Option<f64>, StoreError> {
+        self.ask(|answer| Operation::Spent { answer }).await
     }
 
     /// The finished call of that key, if there is one.
@@ -310,7 +318,10 @@ impl Batch<'_> {
                 self.settle(answer, |db| set_meta(db, &key, &value));
             }
             Operation::Cell { cell, answer } => self.settle(answer, |db| cell_id(db, &cell)),
-            Operation::FindCall { key, answer } => self.settle(answer, |db| find_call(db, key)),
+            Operation::Spent { answer } => self.settle(answer, reader::spent_usd),
+            Operation::FindCall { key, answer } => {
+                self.settle(answer, |db| reader::find_call(db, key))
+            }
             Operation::PutCall { key, call, answer } => {
                 self.settle(answer, |db| put_call(db, key, &call));
             }
@@ -379,25 +390,12 @@ fn cell_id(db: &Connection, cell: &Cell) -> Result<CellId, StoreError> {
     Ok(CellId(id))
 }
 
-fn find_call(db: &Connection, key: CallKey) -> Result<Option<(CallId, CallRow)>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT id, prompt, completion, reasoning, finish_reason, input_tokens, \
-         cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, model \
-         FROM call WHERE key = ?1",
-    )?;
-    let found = statement
-        .query_row([key.0.as_slice()], |r| {
-            Ok((CallId(r.get(0)?), reader::call(r, 1)?))
-        })
-        .optional()?;
-    Ok(found)
-}
-
 fn put_call(db: &Connection, key: CallKey, call: &CallRow) -> Result<CallId, StoreError> {
     db.prepare_cached(
         "INSERT OR IGNORE INTO call (key, prompt, completion, reasoning, finish_reason, \
          input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, \
-         model) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         model, service_tier, from_cache) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         key.0.as_slice(),
@@ -412,6 +410,8 @@ fn put_call(db: &Connection, key: CallKey, call: &CallRow) -> Result<CallId, Sto
         call.latency_s,
         call.cost_usd,
         call.model,
+        call.service_tier,
+        call.from_cache,
     ])?;
     let id = db
         .prepare_cached("SELECT id FROM call WHERE key = ?1")?
@@ -438,8 +438,8 @@ fn put_sample(db: &Connection, q: &NewQuestion, s: &NewSample) -> Result<Measure
     db.prepare_cached(
         "INSERT OR REPLACE INTO sample (cell, position, outcome, answer, reason, budget, fallback, \
          answer_call, estimate_calls, estimate_output_tokens, estimate_cost_usd, \
-         estimate_latency_s, error_kind, error) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         estimate_latency_s, error_kind, error, repeat) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?
     .execute(params![
         s.cell.0,
@@ -456,10 +456,11 @@ fn put_sample(db: &Connection, q: &NewQuestion, s: &NewSample) -> Result<Measure
         estimate.latency_s,
         s.error.as_ref().map(|(kind, _)| kind),
         s.error.as_ref().map(|(_, text)| text),
+        s.repeat,
     ])?;
     let recorded = db
         .prepare_cached(reader::MEASURE_AT)?
-        .query_row(params![s.cell.0, s.position], reader::measure)?;
+        .query_row(params![s.cell.0, s.position, s.repeat], reader::measure)?;
     Ok(recorded)
 }
 

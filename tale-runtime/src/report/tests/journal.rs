@@ -128,6 +128,7 @@ impl Journal {
         let new = NewSample {
             cell,
             position,
+            repeat: 0,
             outcome: sample.outcome,
             answer: (!failed).then(|| "42".into()),
             reason: (!failed).then(|| "42 equals 42".into()),
@@ -156,6 +157,8 @@ impl Journal {
             latency_s: 0.5,
             cost_usd: usd,
             model: None,
+            service_tier: None,
+            from_cache: false,
         };
         let key = CallKey(u128::from(self.calls).to_be_bytes());
         self.runtime
