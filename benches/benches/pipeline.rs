@@ -154,7 +154,7 @@ async fn evaluation(questions: &Path, dir: &Path) -> Evaluation {
         }],
         methods: vec![
             method("vanilla-cot", BudgetSource::None, &prompts),
-            method("tale-ep", BudgetSource::Estimated, &prompts),
+            method("tale-ep", BudgetSource::Estimated { alpha: None }, &prompts),
         ],
         estimator: Some(EstimatorSetup {
             estimator,

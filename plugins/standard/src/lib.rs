@@ -12,10 +12,10 @@ pub mod prompts;
 #[cfg(test)]
 mod schema_test;
 
-pub use prompts::{Method, PromptError, PromptSet};
+pub use prompts::{Alpha, LimitUnit, Method, PromptError, PromptSet};
 
 use dataset::{Gsm8k, Gsm8kZero, Inline, Jsonl};
-use estimator::{Fixed, NoEstimate, ZeroShot};
+use estimator::{Fixed, Knn, NoEstimate, Regression, ZeroShot};
 use feasibility::{Correct, Greedy};
 
 tale_api::define_plugin! {
@@ -42,6 +42,12 @@ tale_api::define_plugin! {
         estimator "none" => NoEstimate::create,
             "No budget: every question falls back",
             include_str!("../schemas/estimator.none.json");
+        estimator "regression" => Regression::create,
+            "Ridge regression on numbers of the question, trained on searched budgets; no call",
+            include_str!("../schemas/estimator.regression.json");
+        estimator "knn" => Knn::create,
+            "The budgets of the nearest searched questions; no call",
+            include_str!("../schemas/estimator.knn.json");
         feasibility "greedy" => Greedy::create,
             "Right, and cheaper than the attempt accepted last (Algorithm 2 of the paper)",
             include_str!("../schemas/feasibility.greedy.json");

@@ -7,7 +7,7 @@ use tale_api::AnswerKind;
 
 use crate::{
     dataset::{Gsm8kOptions, Gsm8kZeroOptions, InlineOptions, JsonlOptions},
-    estimator::{FixedOptions, NoEstimateOptions, ZeroShotOptions},
+    estimator::{FixedOptions, LearnedOptions, NoEstimateOptions, ZeroShotOptions},
     feasibility::NoOptions,
 };
 
@@ -28,6 +28,8 @@ fn each_schema_is_that_of_its_options() {
         ("estimator.zero-shot", schema_for!(ZeroShotOptions)),
         ("estimator.fixed", schema_for!(FixedOptions)),
         ("estimator.none", schema_for!(NoEstimateOptions)),
+        ("estimator.regression", schema_for!(LearnedOptions)),
+        ("estimator.knn", schema_for!(LearnedOptions)),
         ("feasibility.greedy", schema_for!(NoOptions)),
         ("feasibility.correct", schema_for!(NoOptions)),
     ];

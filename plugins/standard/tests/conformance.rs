@@ -1,6 +1,6 @@
 //! Every component against the suite that every plugin passes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tale_api::{
@@ -8,13 +8,33 @@ use tale_api::{
     conformance::{Sample, check},
     host::Plugin,
 };
+use tale_plugin_standard::estimator::{
+    LearnedKind::{self, Knn, Regression},
+    LearnedModel, Training,
+};
+
+/// A model file that has learned from two questions.
+fn model(dir: &tempfile::TempDir, kind: LearnedKind) -> PathBuf {
+    let how = Training {
+        kind,
+        ..Training::default()
+    };
+    let questions = [
+        ("2 apples. How many?", 20),
+        ("3 pears and 4 plums. How many?", 45),
+    ];
+    let model = LearnedModel::train(&questions, how).unwrap();
+    let path = dir.path().join(format!("{}.json", kind.as_str()));
+    std::fs::write(&path, model.to_json()).unwrap();
+    path
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_component_keeps_every_rule() {
     let plugin = Plugin::linked(&tale_plugin_standard::PLUGIN).unwrap();
     let gsm8k = "gsm8k-test-200.jsonl";
-    let zero = tempfile::tempdir().unwrap();
-    let path = zero.path().join("zero.jsonl");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("zero.jsonl");
     let lines = "{\"question\": \"2 apples. How many?\", \"answer\": 2.0}\n".repeat(30);
     std::fs::write(&path, lines.trim_end()).unwrap();
     let questions = json!([{"text": "2+2?", "gold": "4"}, {"text": "3+3?", "gold": "6"}]);
@@ -30,6 +50,12 @@ async fn every_component_keeps_every_rule() {
         (Estimator, "zero-shot", json!({})),
         (Estimator, "fixed", json!({"budget": 50})),
         (Estimator, "none", json!({})),
+        (
+            Estimator,
+            "regression",
+            json!({"path": model(&dir, Regression)}),
+        ),
+        (Estimator, "knn", json!({"path": model(&dir, Knn)})),
         (Feasibility, "greedy", json!({})),
         (Feasibility, "correct", json!({})),
     ];

@@ -65,9 +65,12 @@ pub(super) fn methods(_: &mut SchemaGenerator) -> Schema {
         "uniqueItems": true,
         "items": {
             "type": "string",
-            "pattern": "^(direct|vanilla-cot|tale-ep|fixed-[1-9][0-9]{0,8})$",
-            "examples": ["direct", "vanilla-cot", "tale-ep", "fixed-100"],
-            "x-form": "`direct`, `vanilla-cot`, `tale-ep` or `fixed-<b>` with a budget of b tokens",
+            "pattern": "^(tale-ep@[0-9]+([.][0-9]{1,3})?|[a-z][a-z0-9-]*)$",
+            "examples": [
+                "direct", "vanilla-cot", "tale-ep", "tale-ep@0.5", "fixed-100", "chain-of-draft",
+                "ccot-45", "concise-cot", "word-limit-50", "token-limit-100", "step-limit-5", "tale-one",
+            ],
+            "x-form": "the name of a method or of a template, for instance `tale-ep`, `fixed-100` or `ccot-45`",
         },
     })
 }

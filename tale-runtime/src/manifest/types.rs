@@ -322,7 +322,10 @@ pub enum OnError {
 #[serde(deny_unknown_fields)]
 pub struct EvaluateSpec {
     /// The ways of asking: `direct` (no reasoning), `vanilla-cot` (chain of thought), `tale-ep`
-    /// (an estimated budget in the prompt), `fixed-<b>` (a budget of b tokens for every question).
+    /// (an estimated budget in the prompt; `tale-ep@<alpha>` with a factor of its own on the
+    /// estimate), `fixed-<b>` (a budget of b tokens for every question), the comparison methods
+    /// `chain-of-draft`, `ccot-<n>`, `concise-cot`, `word-limit-<n>`, `token-limit-<n>`,
+    /// `step-limit-<n>` and `tale-one`, and the templates of `prompts` by their names.
     /// Default: `direct`, `vanilla-cot` and `tale-ep`.
     #[serde(default = "default_methods")]
     #[schemars(schema_with = "schema::methods")]

@@ -14,14 +14,17 @@ use super::{
 use crate::store::{Cell, CellId, Measure, NewQuestion, NewSample, Outcome, Store};
 
 /// Where a method's budget comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum BudgetSource {
     /// The prompt names no budget.
     None,
     /// Always the same.
     Fixed(u32),
     /// The estimator finds one for each question: TALE-EP.
-    Estimated,
+    Estimated {
+        /// Factor on the estimate in place of the rule's (paper A.8).
+        alpha: Option<f64>,
+    },
 }
 
 /// Renders the prompt of one method for a question under a budget; the error says what is wrong
@@ -292,7 +295,7 @@ impl Sample {
                 tokens: Some(tokens),
                 fallback: None,
             },
-            BudgetSource::Estimated => self.estimate(estimating).await?,
+            BudgetSource::Estimated { alpha } => self.estimate(estimating, alpha).await?,
         };
         sample.budget = budget.tokens;
         sample.fallback = budget.fallback;
@@ -319,7 +322,11 @@ impl Sample {
         Ok(())
     }
 
-    async fn estimate(&self, llm: &Arc<RecordedLlm>) -> Result<Budget, Failure> {
+    async fn estimate(
+        &self,
+        llm: &Arc<RecordedLlm>,
+        alpha: Option<f64>,
+    ) -> Result<Budget, Failure> {
         let Some(setup) = &self.estimator else {
             return Err(self.failure(Error::new(
                 ErrorKind::InvalidOptions,
@@ -344,7 +351,11 @@ impl Sample {
             .estimate(EstimateRequest { question, text }, asked)
             .await
             .map_err(|e| self.failure(e))?;
-        setup.rule.apply(&estimate).map_err(|why| {
+        let rule = BudgetRule {
+            alpha: alpha.unwrap_or(setup.rule.alpha),
+            ..setup.rule
+        };
+        rule.apply(&estimate).map_err(|why| {
             Failure::Sample(
                 Error::new(ErrorKind::InvalidData, why)
                     .hint("`estimator.fallback` says what to do without an estimate"),

@@ -183,7 +183,7 @@ impl Plan {
 /// A method with its template.
 pub(super) fn method(method: &Method, prompts: &Arc<PromptSet>) -> MethodSetup {
     let budget = match method {
-        m if m.needs_estimate() => BudgetSource::Estimated,
+        m if m.needs_estimate() => BudgetSource::Estimated { alpha: m.alpha() },
         m => m
             .fixed_budget()
             .map_or(BudgetSource::None, BudgetSource::Fixed),

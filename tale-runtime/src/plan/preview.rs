@@ -118,7 +118,7 @@ impl Plan {
                 let budget = match method.budget {
                     BudgetSource::None => None,
                     BudgetSource::Fixed(tokens) => Some(tokens),
-                    BudgetSource::Estimated => Some(UNKNOWN_BUDGET),
+                    BudgetSource::Estimated { .. } => Some(UNKNOWN_BUDGET),
                 };
                 let messages = (method.render)(&question, budget).map_err(|cause| {
                     let (dataset, question) = (dataset.label.clone(), question.id.clone());
@@ -130,7 +130,7 @@ impl Plan {
                 })?;
                 let length = length(&messages);
                 characters.push(length);
-                if method.budget == BudgetSource::Estimated {
+                if matches!(method.budget, BudgetSource::Estimated { .. }) {
                     // The estimate's own prompt is about as long as the question's.
                     characters.push(length);
                 }

@@ -86,18 +86,31 @@ pub enum PromptError {
 
 impl PromptError {
     pub(super) fn unknown_method(name: &str, templates: &[String]) -> Self {
-        let built_in = ["direct", "vanilla-cot", "tale-ep", "fixed-<budget>"].map(str::to_owned);
+        let built_in = [
+            "direct",
+            "vanilla-cot",
+            "tale-ep",
+            "tale-ep@<alpha>",
+            "fixed-<n>",
+        ]
+        .map(str::to_owned);
         let mut known: Vec<String> = built_in
             .into_iter()
             .chain(templates.iter().cloned())
             .collect();
         known.dedup();
+        // A number is compared by standing in its place: `cot-45` with `ccot-45`.
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
         let nearest = known
             .iter()
-            .map(|k| (strsim::damerau_levenshtein(name, k), k))
-            .filter(|(distance, k)| *distance * 3 <= k.len())
+            .map(|k| k.replace("<n>", digits))
+            .map(|k| (strsim::damerau_levenshtein(name, &k), k))
+            .filter(|(distance, k)| *distance * 3 <= k.len() && k != name)
             .min()
-            .map(|(_, k)| k.clone());
+            .map(|(_, k)| {
+                k.strip_suffix('-')
+                    .map_or(k.clone(), |k| format!("{k}-<n>"))
+            });
         Self::UnknownMethod {
             name: name.to_owned(),
             nearest,
@@ -126,7 +139,7 @@ impl PromptError {
             Self::NoTemplate { template, kind, language } => {
                 Some(format!("add `{template}` under `[{kind}.{language}]` in a prompt file that extends `standard`"))
             }
-            Self::BudgetMissing { .. } => Some("ask it through `tale-ep` or `fixed-<budget>`".to_owned()),
+            Self::BudgetMissing { .. } => Some("write a number of at least 1 after its name: `ccot-45`".to_owned()),
             Self::BudgetNotTaken { .. } => Some("`fixed-<budget>` asks for reasoning under a budget".to_owned()),
         }
     }

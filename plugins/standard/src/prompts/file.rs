@@ -1,8 +1,11 @@
 //! The form of a prompt file, and how one extends another.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use tale_api::AnswerKind;
 
 use super::PromptError;
@@ -31,7 +34,52 @@ pub(super) struct PromptFile {
 pub(super) struct Templates {
     pub budget: Option<BudgetRule>,
     #[serde(flatten)]
-    pub by_name: BTreeMap<String, String>,
+    pub by_name: BTreeMap<String, Source>,
+}
+
+/// A template as written: its text, or a table with a system message of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Source {
+    /// In place of the set's; an empty one is none.
+    pub system: Option<String>,
+    pub user: String,
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+struct SourceVisitor;
+
+impl<'de> Visitor<'de> for SourceVisitor {
+    type Value = Source;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, or a table with `system` and `user`")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Source, E> {
+        Ok(Source {
+            system: None,
+            user: text.to_owned(),
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            system: String,
+            user: String,
+        }
+        let Table { system, user } = Table::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Source {
+            system: Some(system),
+            user,
+        })
+    }
 }
 
 /// Which words of `vanilla-cot` give way to which.

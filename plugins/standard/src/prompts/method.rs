@@ -10,7 +10,8 @@ use super::PromptError;
 ///
 /// A method is a name and a template: whatever a prompt set calls by a name of its own is a method
 /// too ([`Method::Template`]). [`PromptSet::method`](super::PromptSet::method) resolves a name and
-/// refuses what no template stands behind; [`FromStr`] knows the four built-in forms only.
+/// refuses what no template stands behind; [`FromStr`] knows only the forms made of `direct` and
+/// `vanilla-cot`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Method {
@@ -20,24 +21,88 @@ pub enum Method {
     VanillaCot,
     /// Chain of thought under a budget that an estimator gives for each question: `tale-ep`.
     TaleEp,
+    /// The same with a factor of its own on the estimate (paper A.8): `tale-ep@0.5`.
+    TaleEpAt(Alpha),
     /// Chain of thought under the same budget for all questions, in tokens, at least 1: `fixed-50`.
     Fixed(u32),
     /// A template of the prompt set, by its name.
     Template(String),
+    /// A template with a place for a number, and the number: `ccot-45`.
+    Limited {
+        /// The template's name, without the number.
+        template: String,
+        /// The number, at least 1.
+        limit: u32,
+        /// What the template counts.
+        unit: LimitUnit,
+    },
+}
+
+/// What the number of a [`Method::Limited`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LimitUnit {
+    /// Tokens, so the number is a budget: `{budget}` in the template.
+    Tokens,
+    /// Words, steps, …: `{n}` in the template.
+    Other,
+}
+
+/// A factor on estimates, in thousandths, so that a method has one name only: at least 0.001.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Alpha(u32);
+
+impl Alpha {
+    /// The factor.
+    #[must_use]
+    pub fn factor(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
+
+    /// Reads digits with at most three decimals, without needless zeros: `2`, `0.5`, `1.25`.
+    fn parse(text: &str) -> Option<Self> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        if decimals.len() > 3 {
+            return None;
+        }
+        let thousandths: u32 = format!("{whole}{decimals:0<3}").parse().ok()?;
+        let alpha = Self(thousandths);
+        // Written back it must be the same text: one factor, one name.
+        (thousandths > 0 && alpha.to_string() == text).then_some(alpha)
+    }
+}
+
+impl fmt::Display for Alpha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.factor())
+    }
 }
 
 impl Method {
     /// Whether a budget must be estimated before the question can be asked.
     #[must_use]
     pub fn needs_estimate(&self) -> bool {
-        matches!(self, Self::TaleEp)
+        matches!(self, Self::TaleEp | Self::TaleEpAt(_))
+    }
+
+    /// The method's own factor on estimates; none leaves it to the manifest.
+    #[must_use]
+    pub fn alpha(&self) -> Option<f64> {
+        match self {
+            Self::TaleEpAt(alpha) => Some(alpha.factor()),
+            _ => None,
+        }
     }
 
     /// The budget that the method itself carries, in tokens.
     #[must_use]
     pub fn fixed_budget(&self) -> Option<u32> {
         match self {
-            Self::Fixed(budget) => Some(*budget),
+            Self::Fixed(budget)
+            | Self::Limited {
+                limit: budget,
+                unit: LimitUnit::Tokens,
+                ..
+            } => Some(*budget),
             _ => None,
         }
     }
@@ -49,8 +114,12 @@ impl fmt::Display for Method {
             Self::Direct => f.write_str("direct"),
             Self::VanillaCot => f.write_str("vanilla-cot"),
             Self::TaleEp => f.write_str("tale-ep"),
+            Self::TaleEpAt(alpha) => write!(f, "tale-ep@{alpha}"),
             Self::Fixed(budget) => write!(f, "fixed-{budget}"),
             Self::Template(name) => f.write_str(name),
+            Self::Limited {
+                template, limit, ..
+            } => write!(f, "{template}-{limit}"),
         }
     }
 }
@@ -65,13 +134,20 @@ impl FromStr for Method {
             "tale-ep" => return Ok(Self::TaleEp),
             _ => {}
         }
-        // No leading zero or sign, so that a method has one name only.
+        if let Some(alpha) = name.strip_prefix("tale-ep@").and_then(Alpha::parse) {
+            return Ok(Self::TaleEpAt(alpha));
+        }
         name.strip_prefix("fixed-")
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0'))
-            .and_then(|digits| digits.parse().ok())
+            .and_then(positive)
             .map(Self::Fixed)
             .ok_or_else(|| PromptError::unknown_method(name, &[]))
     }
+}
+
+/// A number of at least 1 in plain digits: no leading zero or sign, so that a method has one name.
+pub(super) fn positive(digits: &str) -> Option<u32> {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+    plain.then(|| digits.parse().ok()).flatten()
 }
 
 impl Serialize for Method {
@@ -80,7 +156,7 @@ impl Serialize for Method {
     }
 }
 
-/// Reads the four built-in forms, like [`FromStr`].
+/// Reads the built-in forms, like [`FromStr`].
 impl<'de> Deserialize<'de> for Method {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?
@@ -99,6 +175,8 @@ mod tests {
             ("direct", Method::Direct),
             ("vanilla-cot", Method::VanillaCot),
             ("tale-ep", Method::TaleEp),
+            ("tale-ep@0.5", Method::TaleEpAt(Alpha(500))),
+            ("tale-ep@2", Method::TaleEpAt(Alpha(2000))),
             ("fixed-1", Method::Fixed(1)),
             ("fixed-50", Method::Fixed(50)),
         ] {
@@ -121,6 +199,24 @@ mod tests {
             "fixed-+5",
             "fixed-5.0",
             "fixed-4294967296",
+        ] {
+            assert!(name.parse::<Method>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_factor_has_one_name() {
+        for name in [
+            "tale-ep@",
+            "tale-ep@0",
+            "tale-ep@.5",
+            "tale-ep@0.50",
+            "tale-ep@01",
+            "tale-ep@1.",
+            "tale-ep@-1",
+            "tale-ep@1e2",
+            "tale-ep@0.0005",
+            "tale-ep@9999999",
         ] {
             assert!(name.parse::<Method>().is_err(), "{name}");
         }

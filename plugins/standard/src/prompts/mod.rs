@@ -17,13 +17,22 @@ use sha2::{Digest, Sha256};
 use tale_api::{Message, Question};
 
 pub use error::PromptError;
-pub use method::Method;
+pub use method::{Alpha, LimitUnit, Method};
 
-use file::PromptFile;
+use file::{PromptFile, Source};
 use template::Template;
 
 /// The text of the standard prompt file, to be shown or copied.
 pub const STANDARD_TOML: &str = include_str!("../../prompts/standard.toml");
+
+/// The comparison methods, a file each; they are part of the standard set.
+const METHODS_TOML: [&str; 5] = [
+    include_str!("../../prompts/chain-of-draft.toml"),
+    include_str!("../../prompts/ccot.toml"),
+    include_str!("../../prompts/concise-cot.toml"),
+    include_str!("../../prompts/token-complexity.toml"),
+    include_str!("../../prompts/tale-one.toml"),
+];
 
 const DIRECT: &str = "direct";
 const VANILLA_COT: &str = "vanilla-cot";
@@ -31,8 +40,21 @@ const VANILLA_COT: &str = "vanilla-cot";
 const UNDER_BUDGET: &str = "vanilla-cot under a budget";
 
 static STANDARD: LazyLock<PromptSet> = LazyLock::new(|| {
-    PromptSet::from_toml(STANDARD_TOML).expect("a test reads the prompts that are built in")
+    standard_file()
+        .and_then(|file| PromptSet::from_file(&file))
+        .expect("a test reads the prompts that are built in")
 });
+
+/// The paper's prompts and the comparison methods.
+fn standard_file() -> Result<PromptFile, PromptError> {
+    METHODS_TOML
+        .iter()
+        .try_fold(PromptFile::parse(STANDARD_TOML)?, |standard, text| {
+            let mut methods = PromptFile::parse(text)?;
+            methods.name.clone_from(&standard.name);
+            Ok(methods.over(standard))
+        })
+}
 
 /// A set of prompts: templates by method, kind of answer and language.
 ///
@@ -55,7 +77,15 @@ pub struct PromptSet {
     estimate: Template,
     estimate_source: String,
     /// By kind of answer, language and name.
-    templates: BTreeMap<(&'static str, String, String), Template>,
+    templates: BTreeMap<(&'static str, String, String), Prompt>,
+}
+
+/// A template with the system message that goes before it.
+#[derive(Clone, Debug)]
+struct Prompt {
+    template: Template,
+    /// In place of the set's.
+    system: Option<String>,
 }
 
 /// What [`PromptSet::read`] found in a prompt.
@@ -68,7 +98,7 @@ pub struct PromptParts<'p> {
 }
 
 impl PromptSet {
-    /// The prompts of the paper's reference code.
+    /// The prompts of the paper's reference code, and the comparison methods.
     #[must_use]
     pub fn standard() -> Self {
         STANDARD.clone()
@@ -85,7 +115,7 @@ impl PromptSet {
             if base != "standard" {
                 return Err(PromptError::UnknownBase { name: base });
             }
-            file = file.over(PromptFile::parse(STANDARD_TOML)?);
+            file = file.over(standard_file()?);
         }
         Self::from_file(&file)
     }
@@ -100,14 +130,17 @@ impl PromptSet {
         for (kind, languages) in file.kinds() {
             for (language, sources) in languages {
                 let set = format!("{kind}.{language}");
-                let mut put = |name: &str, template| {
+                let mut put = |name: &str, template, system: Option<&String>| {
                     templates.insert(
                         (
                             kind.as_str(),
                             normalised(language).into_owned(),
                             name.to_owned(),
                         ),
-                        template,
+                        Prompt {
+                            template,
+                            system: system.cloned(),
+                        },
                     )
                 };
                 for (name, source) in &sources.by_name {
@@ -117,13 +150,19 @@ impl PromptSet {
                             template: full_name,
                         });
                     }
-                    put(name, Template::parse(&full_name, source)?);
+                    put(
+                        name,
+                        Template::parse(&full_name, &source.user)?,
+                        source.system.as_ref(),
+                    );
                 }
                 if let Some(rule) = &sources.budget {
-                    let vanilla = sources.by_name.get(VANILLA_COT).map_or("", String::as_str);
+                    let nothing = Source::default();
+                    let vanilla = sources.by_name.get(VANILLA_COT).unwrap_or(&nothing);
                     put(
                         UNDER_BUDGET,
-                        Template::with_budget(&set, vanilla, &rule.replace, &rule.by)?,
+                        Template::with_budget(&set, &vanilla.user, &rule.replace, &rule.by)?,
+                        vanilla.system.as_ref(),
                     );
                 }
             }
@@ -151,29 +190,52 @@ impl PromptSet {
         &self.digest
     }
 
-    /// The method of this name: one of the built-in ones, or a template of this set.
+    /// The method of this name: one of the built-in ones, a template of this set, or a template
+    /// with a place for a number and that number: `ccot-45`.
     ///
     /// # Errors
     /// [`PromptError::UnknownMethod`], whose hint names the nearest or all there are.
     pub fn method(&self, name: &str) -> Result<Method, PromptError> {
-        let own = || {
-            self.templates
-                .keys()
-                .map(|(_, _, template)| template)
-                .filter(|t| *t != UNDER_BUDGET)
-        };
-        name.parse().or_else(|_| {
-            if own().any(|template| template == name) {
-                return Ok(Method::Template(name.to_owned()));
-            }
-            let mut names: Vec<String> = own()
-                .filter(|t| *t != DIRECT && *t != VANILLA_COT)
-                .cloned()
-                .collect();
-            names.sort();
-            names.dedup();
-            Err(PromptError::unknown_method(name, &names))
-        })
+        if let Ok(built_in) = name.parse() {
+            return Ok(built_in);
+        }
+        if self.limit_of(name) == Some(None) {
+            return Ok(Method::Template(name.to_owned()));
+        }
+        let limited = name.rsplit_once('-').and_then(|(template, digits)| {
+            Some(Method::Limited {
+                unit: self.limit_of(template)??,
+                limit: method::positive(digits)?,
+                template: template.to_owned(),
+            })
+        });
+        limited.ok_or_else(|| PromptError::unknown_method(name, &self.method_names()))
+    }
+
+    /// The names of the templates that are methods of their own; `-<n>` stands for the number that
+    /// some want.
+    #[must_use]
+    pub fn method_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .templates
+            .iter()
+            .filter(|((_, _, name), _)| ![DIRECT, VANILLA_COT, UNDER_BUDGET].contains(&&**name))
+            .map(|((_, _, name), prompt)| match prompt.template.limit() {
+                Some(_) => format!("{name}-<n>"),
+                None => name.clone(),
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// What the template `name` counts; the outer `None` if there is no such template.
+    fn limit_of(&self, name: &str) -> Option<Option<LimitUnit>> {
+        self.templates
+            .iter()
+            .find(|((_, _, known), _)| known == name && known != UNDER_BUDGET)
+            .map(|(_, prompt)| prompt.template.limit())
     }
 
     /// The conversation that puts `question` to a model under `method`.
@@ -183,8 +245,9 @@ impl PromptSet {
     ///
     /// # Arguments
     /// * `budget`: in tokens. [`Method::TaleEp`] without one is vanilla chain of thought: that is
-    ///   the fallback where no estimate could be had. [`Method::Fixed`] brings its own; `None` or
-    ///   the same number is expected.
+    ///   the fallback where no estimate could be had. [`Method::Fixed`] and [`Method::Limited`]
+    ///   bring their own number; `None` or the same [`fixed_budget`](Method::fixed_budget) is
+    ///   expected.
     ///
     /// # Errors
     /// * [`PromptError::NoTemplate`]: nothing for this kind of answer in this language. Languages do
@@ -211,31 +274,39 @@ impl PromptSet {
         let name = match method {
             Method::Direct => DIRECT,
             Method::Fixed(_) => UNDER_BUDGET,
-            Method::TaleEp if budget.is_some() => UNDER_BUDGET,
-            Method::TaleEp | Method::VanillaCot => VANILLA_COT,
-            Method::Template(name) => name,
+            Method::TaleEp | Method::TaleEpAt(_) if budget.is_some() => UNDER_BUDGET,
+            Method::TaleEp | Method::TaleEpAt(_) | Method::VanillaCot => VANILLA_COT,
+            Method::Template(name) | Method::Limited { template: name, .. } => name,
         };
-        let template = self.template(name, question)?;
-        match (template.takes_budget(), budget) {
-            (true, None) => {
+        let prompt = self.prompt(name, question)?;
+        let number = match method {
+            Method::Limited { limit, .. } => Some(*limit),
+            _ => budget,
+        };
+        match (prompt.template.limit(), number) {
+            (Some(_), None) => {
                 return Err(PromptError::BudgetMissing {
                     method: method.to_string(),
                 });
             }
-            (false, Some(_)) => {
+            (None, Some(_)) => {
                 return Err(PromptError::BudgetNotTaken {
                     method: method.to_string(),
                 });
             }
             _ => {}
         }
-        Ok(self.conversation(template.fill(&question_text(question), budget)))
+        let text = prompt.template.fill(&question_text(question), number);
+        Ok(conversation(
+            prompt.system.as_deref().unwrap_or(&self.system),
+            text,
+        ))
     }
 
     /// The conversation that asks for a token budget for `text`, usually the bare question.
     #[must_use]
     pub fn estimate(&self, text: &str) -> Vec<Message> {
-        self.conversation(self.estimate.fill(text, None))
+        conversation(&self.system, self.estimate.fill(text, None))
     }
 
     /// The template that asks for a budget, with `{question}` in it, for an estimator's options.
@@ -266,11 +337,11 @@ impl PromptSet {
         self.templates
             .iter()
             .filter(|((_, _, name), _)| name == UNDER_BUDGET || name == VANILLA_COT)
-            .filter_map(|(_, template)| template.read(prompt))
+            .filter_map(|(_, known)| known.template.read(prompt))
             .map(|(question, budget)| PromptParts { question, budget })
     }
 
-    fn template(&self, name: &str, question: &Question) -> Result<&Template, PromptError> {
+    fn prompt(&self, name: &str, question: &Question) -> Result<&Prompt, PromptError> {
         let language = normalised(&question.language);
         let key = (
             question.kind.as_str(),
@@ -289,11 +360,11 @@ impl PromptSet {
                 language: language.into_owned(),
             })
     }
+}
 
-    fn conversation(&self, prompt: String) -> Vec<Message> {
-        let system = (!self.system.is_empty()).then(|| Message::system(&self.system));
-        system.into_iter().chain([Message::user(prompt)]).collect()
-    }
+fn conversation(system: &str, prompt: String) -> Vec<Message> {
+    let system = (!system.is_empty()).then(|| Message::system(system));
+    system.into_iter().chain([Message::user(prompt)]).collect()
 }
 
 /// The question as it stands in a prompt: its text, and for a choice question a line per option.
@@ -354,7 +425,10 @@ fn digest(file: &PromptFile) -> String {
         for (language, templates) in languages {
             let language = normalised(language);
             for (name, source) in &templates.by_name {
-                put(&[kind.as_str(), &language, name, source]);
+                put(&[kind.as_str(), &language, name, &source.user]);
+                if let Some(system) = &source.system {
+                    put(&["system", system]);
+                }
             }
             if let Some(rule) = &templates.budget {
                 put(&[

@@ -1,14 +1,16 @@
-//! A template: text with at most two holes, filled literally.
+//! A template: text with a hole for the question and at most one for a number, filled literally.
 //!
 //! A template engine was rejected on purpose. A question is full of `{`, `%` and `$`, and the one
 //! thing a prompt must never do is to interpret it; two named holes are all that any method needs.
 
-use super::PromptError;
+use super::{LimitUnit, PromptError};
 
 const QUESTION: &str = "{question}";
 const BUDGET: &str = "{budget}";
+const NUMBER: &str = "{n}";
 
-/// Text with exactly one hole for the question and at most one for the budget.
+/// Text with exactly one hole for the question and at most one for a number: a budget in tokens, or
+/// a number of whatever the template counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template {
     parts: Vec<Part>,
@@ -19,6 +21,7 @@ enum Part {
     Text(String),
     Question,
     Budget,
+    Number,
 }
 
 impl Template {
@@ -37,13 +40,21 @@ impl Template {
         if budgets > 1 {
             return Err(placeholder(BUDGET, budgets));
         }
+        let numbers = source.matches(NUMBER).count();
+        if numbers + budgets > 1 {
+            return Err(placeholder(NUMBER, numbers));
+        }
         let mut parts = Vec::new();
         let mut rest = source;
         while !rest.is_empty() {
-            let next = [(QUESTION, Part::Question), (BUDGET, Part::Budget)]
-                .into_iter()
-                .filter_map(|(hole, part)| rest.find(hole).map(|at| (at, hole.len(), part)))
-                .min_by_key(|(at, ..)| *at);
+            let next = [
+                (QUESTION, Part::Question),
+                (BUDGET, Part::Budget),
+                (NUMBER, Part::Number),
+            ]
+            .into_iter()
+            .filter_map(|(hole, part)| rest.find(hole).map(|at| (at, hole.len(), part)))
+            .min_by_key(|(at, ..)| *at);
             let Some((at, len, part)) = next else {
                 parts.push(Part::Text(rest.to_owned()));
                 break;
@@ -93,15 +104,26 @@ impl Template {
         self.parts.contains(&Part::Budget)
     }
 
-    /// Fills the holes; what is filled in is not looked at again. A hole for a budget stays empty
-    /// without one: callers check [`Self::takes_budget`] first.
-    pub(super) fn fill(&self, question: &str, budget: Option<u32>) -> String {
+    /// What the hole for a number counts; none if there is no such hole.
+    pub(super) fn limit(&self) -> Option<LimitUnit> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Budget => Some(LimitUnit::Tokens),
+            Part::Number => Some(LimitUnit::Other),
+            Part::Text(_) | Part::Question => None,
+        })
+    }
+
+    /// Fills the holes; what is filled in is not looked at again. A hole for a number stays empty
+    /// without one: callers check [`Self::limit`] first.
+    pub(super) fn fill(&self, question: &str, number: Option<u32>) -> String {
         let mut out = String::with_capacity(question.len() + 256);
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Question => out.push_str(question),
-                Part::Budget => out.push_str(&budget.map(|b| b.to_string()).unwrap_or_default()),
+                Part::Budget | Part::Number => {
+                    out.push_str(&number.map(|n| n.to_string()).unwrap_or_default());
+                }
             }
         }
         out

@@ -4,6 +4,8 @@ use tale_api::{AnswerKind, Question, Role};
 
 use super::*;
 
+mod comparison;
+
 /// A question that would trip a template engine, and that holds the very words of the budget rule.
 const TRICKY: &str =
     "Let's think step by step: is {{ 7*7 }} {question} {budget} {% if %} $1 %s 49?";
@@ -323,13 +325,13 @@ fn a_file_that_extends_changes_only_what_it_names() {
         extends = "standard"
         system = ""
         [number.en]
-        chain-of-draft = "Q: {question}\nDraft, {five words} a step.\n"
+        terse = "Q: {question}\nDraft, {five words} a step.\n"
         "#,
     )
     .unwrap();
     let q = question(AnswerKind::Number, "en");
-    let method = set.method("chain-of-draft").unwrap();
-    assert_eq!(method, Method::Template("chain-of-draft".to_owned()));
+    let method = set.method("terse").unwrap();
+    assert_eq!(method, Method::Template("terse".to_owned()));
     let messages = set.render(&method, &q, None).unwrap();
     assert_eq!(messages.len(), 1);
     assert_eq!(
@@ -339,13 +341,13 @@ fn a_file_that_extends_changes_only_what_it_names() {
     let of = |set: &PromptSet| set.render(&Method::Fixed(9), &q, None).unwrap().pop();
     assert_eq!(of(&set), of(&PromptSet::standard()));
     assert!(
-        set.method("chain-of-daft")
+        set.method("terze")
             .unwrap_err()
             .hint()
             .unwrap()
-            .contains("`chain-of-draft`")
+            .contains("`terse`")
     );
-    assert!(PromptSet::standard().method("chain-of-draft").is_err());
+    assert!(PromptSet::standard().method("terse").is_err());
 }
 
 #[test]
@@ -357,7 +359,8 @@ fn the_digest_follows_the_templates_and_nothing_else() {
         other("name = 'copy' # a comment\nextends = 'standard'"),
         standard
     );
-    assert_eq!(other(&STANDARD_TOML.replace('\n', "\r\n")), standard);
+    let lines = "name = 'x'\nextends = 'standard'\n[number.en]\nmine = '''\n{question}\n'''\n";
+    assert_eq!(other(&lines.replace('\n', "\r\n")), other(lines));
     assert_ne!(
         other("name = 'x'\nextends = 'standard'\nsystem = 'You are terse.'"),
         standard
