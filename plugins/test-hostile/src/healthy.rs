@@ -10,10 +10,10 @@ use std::{
 
 use serde::Deserialize;
 use tale_api::{
-    Capabilities, Completion, CreateEnv, Dataset, DatasetInfo, Decision, Error, ErrorKind,
-    Estimate, EstimateRequest, Estimator, Events, Feasibility, FeasibilityRequest, FinishReason,
-    GenerateEvent, GenerateRequest, Llm, LlmInfo, Message, Page, PageRequest, Question, Result,
-    Timings, TrainEvent, TrainJob, TrainReport, Trainer, Usage, async_trait,
+    Capabilities, CheckpointRef, Completion, CreateEnv, Dataset, DatasetInfo, Decision, Error,
+    ErrorKind, Estimate, EstimateRequest, Estimator, Events, Feasibility, FeasibilityRequest,
+    FinishReason, GenerateEvent, GenerateRequest, Llm, LlmInfo, Message, Page, PageRequest,
+    Question, Result, Timings, TrainEvent, TrainJob, TrainReport, Trainer, Usage, async_trait,
 };
 
 /// Options of [`Echo`].
@@ -279,6 +279,12 @@ impl Trainer for Stepping {
                 loss: 0.0,
                 tokens_per_s: 0.0,
                 metrics: BTreeMap::new(),
+            });
+            events.send(TrainEvent::Checkpoint {
+                checkpoint: CheckpointRef {
+                    step,
+                    path: adapter.clone(),
+                },
             });
             tokio::task::yield_now().await;
         }

@@ -190,6 +190,41 @@ impl Table {
         }
     }
 
+    /// Answers as a plugin does that was built against a later version: with fields, capabilities,
+    /// reasons, events and a log record that today's host has never heard of.
+    fn answer_of_a_later_version(&self, method: &[u8], call: u64) {
+        let host = self.host;
+        let log = host.log.expect("the host's table is whole");
+        let fields = br#"{"message":"later","spans":[{"name":"s","x":[1]}],"picture":{"w":1}}"#;
+        // SAFETY: as in `finish`.
+        unsafe { log(host.ctx, 9, Bytes::lend(b"later"), Bytes::lend(fields)) };
+        match method {
+            b"info" => self.reply(
+                call,
+                br#"{"model":"later","modalities":["text"],
+                    "capabilities":{"seed":true,"telepathy":true,"max_concurrency":3}}"#,
+            ),
+            b"generate" => {
+                for event in [
+                    br#"{"type":"picture","data":"..."}"#.as_slice(),
+                    br#"{"type":"status","text":"waiting","until":1.5}"#,
+                    br#"{"type":"delta","text":"hello","logprob":-0.5}"#,
+                ] {
+                    self.event(call, Bytes::lend(event));
+                }
+                self.reply(
+                    call,
+                    br#"{"text":"hello","finish_reason":"tired","service_tier":"flex","mood":{},
+                        "usage":{"input_tokens":3,"output_tokens":7,"picture_tokens":2}}"#,
+                );
+            }
+            _ => {
+                let error = br#"{"kind":"unsupported","message":"no such method","since":"9.9"}"#;
+                self.finish(call, STATUS_ERROR, Bytes::lend(error));
+            }
+        }
+    }
+
     fn event_then_reply(&self, call: u64, event: Bytes) {
         self.event(call, event);
         self.reply(call, COMPLETION);
@@ -237,8 +272,10 @@ unsafe extern "C" fn call(ctx: *mut c_void, object: u64, id: u64, method: Bytes,
             request.read(1 << 30).unwrap_or_default(),
         )
     };
-    if let Some(mode) = t.mode(object) {
-        return t.answer(&mode, id);
+    match t.mode(object).as_deref() {
+        Some("of-a-later-version") => return t.answer_of_a_later_version(name, id),
+        Some(mode) => return t.answer(mode, id),
+        None => {}
     }
     if object == ROOT
         && name == b"create"

@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Subject, Verdict, fail, rules, skip};
+use super::{Fault, Subject, Verdict, fail, rules, skip};
 use crate::{
     messages::{ComponentInfo, ComponentKind, Error, ErrorKind},
     traits::{Dataset, Estimator, Feasibility, Llm, Trainer},
@@ -18,6 +18,7 @@ rules! {
     "ALL-05" "the sample's options create the component" => created;
     "ALL-06" "two components of the same options live side by side" => two;
     "ALL-07" "a released component is freed" => released;
+    "ALL-08" "a component may be dropped in another thread than it was created in" => other_thread;
 }
 
 /// A component of any kind, to keep or to drop.
@@ -70,6 +71,14 @@ impl Subject<'_> {
         self.plugin
             .trainer(self.name, self.sample.options.clone(), &self.sample.env)
             .await
+    }
+
+    /// As [`Subject::idle`], but passes for plugins that do not count.
+    pub(super) async fn idle_or_uncounted(&self) -> Verdict {
+        match self.idle().await {
+            Err(Fault::Skipped(_)) => Ok(()),
+            verdict => verdict,
+        }
     }
 
     /// Waits until the plugin has no call under way but the one that asks; for plugins that count.
@@ -166,4 +175,14 @@ async fn released(subject: &Subject<'_>) -> Verdict {
         ));
     }
     Ok(())
+}
+
+async fn other_thread(subject: &Subject<'_>) -> Verdict {
+    let made = subject.create(subject.sample.options.clone()).await?;
+    // Without a runtime around it, as at the end of a program.
+    let thread = std::thread::spawn(move || drop(made));
+    match tokio::task::spawn_blocking(move || thread.join()).await {
+        Ok(Ok(())) => subject.idle().await,
+        _ => fail("dropping it panicked"),
+    }
 }

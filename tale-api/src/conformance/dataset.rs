@@ -1,6 +1,8 @@
 //! Rules for data sets. At most 300 questions are read.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
 
 use super::{Fault, Subject, Verdict, fail, rules, skip};
 use crate::{
@@ -16,6 +18,10 @@ rules! {
     "DAT-05" "a cursor that was not handed out is refused as invalid input" => foreign_cursor;
     "DAT-06" "`size`, where given, is the number of questions" => size;
     "DAT-07" "answers are graded if that is declared, and refused as unsupported if not" => grade;
+    "DAT-08" "16 readings at a time, from several threads, find the same questions" => together;
+    "DAT-09" "a page after a refused one is read" => after_error;
+    "DAT-10" "a page of 100,000 may be asked for" => large_page;
+    "DAT-11" "after dropped readings, another is whole" => dropped;
 }
 
 /// Enough to cross many pages, and little to read.
@@ -137,4 +143,56 @@ async fn grade(subject: &Subject<'_>) -> Verdict {
         (false, Ok(_)) => fail("graded, but not declared"),
         (_, Err(e)) => Err(e.into()),
     }
+}
+
+async fn together(subject: &Subject<'_>) -> Verdict {
+    let dataset = subject.dataset().await?;
+    let (whole, _) = read(&dataset, 100).await?;
+    let readings = (0..16).map(|i| {
+        let dataset = Arc::clone(&dataset);
+        tokio::spawn(async move { read(&dataset, 20 + i).await })
+    });
+    for reading in join_all(readings).await {
+        let (questions, _) = reading.unwrap_or_else(|_| fail("a reading panicked"))?;
+        if questions != whole {
+            return fail("a reading among others differs from one alone");
+        }
+    }
+    Ok(())
+}
+
+async fn after_error(subject: &Subject<'_>) -> Verdict {
+    let dataset = subject.dataset().await?;
+    let cursor = Some("no such place".to_owned());
+    // Whether this is refused is another rule's matter.
+    let _ = dataset.page(PageRequest { cursor, limit: 1 }).await;
+    read(&dataset, 10).await.map(drop)
+}
+
+async fn large_page(subject: &Subject<'_>) -> Verdict {
+    let dataset = subject.dataset().await?;
+    let (cursor, limit) = (None, 100_000);
+    let page = dataset.page(PageRequest { cursor, limit }).await?;
+    let (first, _) = read(&dataset, 10).await?;
+    let both = page.questions.len().min(first.len());
+    if page.questions[..both] != first[..both] {
+        return fail("it differs from pages of 10");
+    }
+    if page.next.is_none() && page.questions.len() < first.len() {
+        return fail("it ends before pages of 10 do");
+    }
+    Ok(())
+}
+
+async fn dropped(subject: &Subject<'_>) -> Verdict {
+    let dataset = subject.dataset().await?;
+    let (whole, _) = read(&dataset, 100).await?;
+    for wait_us in [0, 50, 500, 5000] {
+        let _ = tokio::time::timeout(Duration::from_micros(wait_us), read(&dataset, 3)).await;
+    }
+    let (again, _) = read(&dataset, 100).await?;
+    if again != whole {
+        return fail("it differs");
+    }
+    subject.idle().await
 }

@@ -13,6 +13,7 @@ use crate::{
 rules! {
     "FEA-01" "a decision gives its reason in one line" => reason;
     "FEA-02" "interleaved calls do not influence each other" => stateless;
+    "FEA-03" "answers that are empty, of 1 MB, beyond ASCII or with NUL are judged" => odd_answers;
 }
 
 /// Right and cheaper, right but dearer, wrong, and at the smallest budget.
@@ -64,6 +65,25 @@ async fn stateless(subject: &Subject<'_>) -> Verdict {
     for (i, decision) in together?.iter().enumerate() {
         if decision.feasible != alone[i % alone.len()] {
             return fail("the same attempts are judged differently among others");
+        }
+    }
+    Ok(())
+}
+
+async fn odd_answers(subject: &Subject<'_>) -> Verdict {
+    let (rule, llm) = (subject.feasibility().await?, Scripted::saying("yes"));
+    let long = "word ".repeat(1 << 20 >> 2);
+    for text in ["", &long, "让我们 \u{feff}", "a\0b"] {
+        let request = FeasibilityRequest {
+            previous: Attempt::vanilla(text, 240, true),
+            candidate: Attempt::under(120, text, 96, true),
+            ..FeasibilityRequest::default()
+        };
+        let decision = rule
+            .is_feasible(request, Arc::clone(&llm) as Arc<dyn Llm>)
+            .await?;
+        if decision.reason.len() > 10_000 {
+            return fail("the reason repeats the whole answer");
         }
     }
     Ok(())

@@ -36,6 +36,9 @@ rules! {
     "LLM-16" "a temperature below 0 is refused as invalid input" => bad_temperature;
     "LLM-17" "tokens are counted if that is declared, and refused as unsupported if not" => count_tokens;
     "LLM-18" "a grammar is refused as unsupported if it is not declared" => grammar;
+    "LLM-19" "a long answer comes whole, and its parts in order" => long_answer;
+    "LLM-20" "a conversation of several turns is answered" => conversation;
+    "LLM-21" "after 64 dropped calls, 64 others are answered" => after_dropped;
 }
 
 fn request(text: &str) -> GenerateRequest {
@@ -97,6 +100,17 @@ async fn answers(subject: &Subject<'_>) -> Verdict {
 }
 
 async fn deltas(subject: &Subject<'_>) -> Verdict {
+    let request = request("Count from one to ten, please.");
+    parts_are_the_whole(&subject.llm().await?, request)
+        .await
+        .map(drop)
+}
+
+/// Answers `request`, and holds what was streamed against the completion.
+async fn parts_are_the_whole(
+    llm: &Arc<dyn Llm>,
+    request: GenerateRequest,
+) -> Result<Completion, Fault> {
     let parts = Arc::new(Mutex::new((String::new(), String::new(), 0)));
     let heard = Arc::clone(&parts);
     let events = Events::to(move |event| {
@@ -108,21 +122,19 @@ async fn deltas(subject: &Subject<'_>) -> Verdict {
             _ => {}
         }
     });
-    let llm = subject.llm().await?;
-    let completion = llm
-        .generate(request("Count from one to ten, please."), events)
-        .await?;
+    let completion = llm.generate(request, events).await?;
     let heard = parts.lock().unwrap_or_else(PoisonError::into_inner);
     if heard.0 != completion.text {
         return fail(format!("deltas `{}`, text `{}`", heard.0, completion.text));
     }
-    if heard.1 != completion.reasoning.unwrap_or_default() {
+    if heard.1 != completion.reasoning.as_deref().unwrap_or_default() {
         return fail("the reasoning differs from its deltas");
     }
     if heard.2 > 0 {
         return fail(format!("{} deltas are empty", heard.2));
     }
-    Ok(())
+    drop(heard);
+    Ok(completion)
 }
 
 async fn usage(subject: &Subject<'_>) -> Verdict {
@@ -185,9 +197,12 @@ async fn dropped(subject: &Subject<'_>) -> Verdict {
 }
 
 async fn concurrent(subject: &Subject<'_>) -> Verdict {
-    let llm = subject.llm().await?;
+    many(&subject.llm().await?).await
+}
+
+async fn many(llm: &Arc<dyn Llm>) -> Verdict {
     let texts: Vec<_> = (0..64).map(|i| format!("What is {i} + 1?")).collect();
-    let outcomes = join_all(texts.iter().map(|text| ask(&llm, text))).await;
+    let outcomes = join_all(texts.iter().map(|text| ask(llm, text))).await;
     match outcomes.into_iter().find_map(Result::err) {
         None => Ok(()),
         Some(e) => Err(e.into()),
@@ -332,4 +347,57 @@ async fn grammar(subject: &Subject<'_>) -> Verdict {
         llm.generate(asked, Events::ignored()).await,
         ErrorKind::Unsupported,
     )
+}
+
+async fn long_answer(subject: &Subject<'_>) -> Verdict {
+    // A model may be brief; one that echoes, or that was asked to go on, is not.
+    let words = "one two three four five six seven eight nine ten ".repeat(30);
+    let mut asked = request(&format!("Repeat this text: {words}"));
+    asked.max_tokens = Some(256);
+    let llm = subject.llm().await?;
+    let completion = match parts_are_the_whole(&llm, asked.clone()).await {
+        Ok(completion) => completion,
+        // A small context holds half of it.
+        Err(Fault::Failed(reason)) if reason.starts_with("context length") => {
+            asked.messages = vec![Message::user("Count from one to two hundred.")];
+            parts_are_the_whole(&llm, asked).await?
+        }
+        Err(fault) => return Err(fault),
+    };
+    match completion.usage {
+        Some(usage) if usage.output_tokens > 256 => fail(format!(
+            "{} output tokens under a limit of 256",
+            usage.output_tokens
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn conversation(subject: &Subject<'_>) -> Verdict {
+    let mut asked = request("");
+    asked.messages = vec![
+        Message::system("You are a helpful assistant."),
+        Message::user("What is 2 + 3?"),
+        Message::assistant("5"),
+        Message::user("And 1 more?"),
+    ];
+    subject
+        .llm()
+        .await?
+        .generate(asked, Events::ignored())
+        .await?;
+    Ok(())
+}
+
+async fn after_dropped(subject: &Subject<'_>) -> Verdict {
+    let llm = subject.llm().await?;
+    let long = (0..64).map(|i| {
+        let mut asked = request(&format!("Tell story number {i} of a token."));
+        asked.max_tokens = Some(256);
+        llm.generate(asked, Events::ignored())
+    });
+    // Whether some were faster than that does not matter.
+    let _ = tokio::time::timeout(Duration::from_millis(20), join_all(long)).await;
+    many(&llm).await?;
+    subject.idle().await
 }

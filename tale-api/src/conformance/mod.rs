@@ -10,7 +10,7 @@
 //! ```
 //! Rules are chosen by the kind of component and by what it declares it can do; those that do not
 //! apply are listed as skipped, with the reason. The checks make real calls: with a model that costs
-//! money they cost some (about 200 calls of a few tokens).
+//! money they cost some (about 350 calls of a few tokens).
 
 mod common;
 mod dataset;
@@ -109,6 +109,37 @@ macro_rules! rules {
 }
 use rules;
 
+/// The rules for every kind of component, then those for each kind: id and sentence.
+///
+/// `None` stands for every kind.
+pub fn all_rules() -> impl Iterator<Item = (Option<ComponentKind>, &'static str, &'static str)> {
+    let common = common::RULES
+        .iter()
+        .map(|rule| (None, rule.id, rule.sentence));
+    let kinds = [
+        ComponentKind::Llm,
+        ComponentKind::Estimator,
+        ComponentKind::Feasibility,
+        ComponentKind::Dataset,
+        ComponentKind::Trainer,
+    ];
+    let special = kinds.into_iter().flat_map(|kind| {
+        let rules = of_kind(kind).iter();
+        rules.map(move |rule| (Some(kind), rule.id, rule.sentence))
+    });
+    common.chain(special)
+}
+
+fn of_kind(kind: ComponentKind) -> &'static [Rule] {
+    match kind {
+        ComponentKind::Llm => llm::RULES,
+        ComponentKind::Estimator => estimator::RULES,
+        ComponentKind::Feasibility => feasibility::RULES,
+        ComponentKind::Dataset => dataset::RULES,
+        ComponentKind::Trainer => trainer::RULES,
+    }
+}
+
 /// Checks a component against every rule for its kind.
 pub async fn check(plugin: &Plugin, kind: ComponentKind, name: &str, sample: &Sample) -> Report {
     let subject = Subject {
@@ -117,15 +148,8 @@ pub async fn check(plugin: &Plugin, kind: ComponentKind, name: &str, sample: &Sa
         name,
         sample,
     };
-    let of_kind = match kind {
-        ComponentKind::Llm => llm::RULES,
-        ComponentKind::Estimator => estimator::RULES,
-        ComponentKind::Feasibility => feasibility::RULES,
-        ComponentKind::Dataset => dataset::RULES,
-        ComponentKind::Trainer => trainer::RULES,
-    };
     let mut checks = Vec::new();
-    for rule in common::RULES.iter().chain(of_kind) {
+    for rule in common::RULES.iter().chain(of_kind(kind)) {
         let outcome = match tokio::time::timeout(sample.patience, (rule.run)(&subject)).await {
             Ok(Ok(())) => Outcome::Passed,
             Ok(Err(Fault::Failed(reason))) => Outcome::Failed { reason },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tale_api::{
     ComponentKind, TrainJob, TrainMethod,
-    conformance::{Outcome, Report, Sample, check},
+    conformance::{Outcome, Report, Sample, all_rules, check},
 };
 
 use crate::built;
@@ -18,7 +18,7 @@ fn failed(report: &Report) -> Vec<&'static str> {
 async fn every_healthy_component_passes() {
     let dir = tempfile::tempdir().unwrap();
     let pairs = dir.path().join("pairs.jsonl");
-    std::fs::write(&pairs, "{}\n{}\n{}\n").unwrap();
+    std::fs::write(&pairs, "{}\n".repeat(200)).unwrap();
     let mut training = Sample::new(json!({}));
     training.training = Some(TrainJob {
         base_model: "none".into(),
@@ -86,5 +86,34 @@ async fn faults_fail_the_rules_they_break() {
         .checks
         .iter()
         .filter(|c| matches!(c.outcome, Outcome::Skipped { .. }));
-    assert_eq!(skipped.count(), 3, "{report}");
+    assert_eq!(skipped.count(), 6, "{report}");
+}
+
+/// `docs/conformance.md` lists what the suite checks; with `TALE_BLESS=1` it is written anew.
+#[test]
+fn the_list_of_rules_in_the_docs_is_that_of_the_code() {
+    let mut page = String::from(concat!(
+        "# What every plugin should keep\n\n",
+        "The rules that `tale plugin check FILE` and `tale_api::conformance` go through, written by a ",
+        "test (`TALE_BLESS=1 cargo nextest run -p tale-api --features conformance list_of_rules`). An id is ",
+        "never used for another rule. Which of them apply depends on what a component declares; the ",
+        "others are listed as skipped, with the reason.\n",
+    ));
+    let mut last = None;
+    for (kind, id, rule) in all_rules() {
+        if last != Some(kind) {
+            let title = kind.map_or("every kind".to_owned(), |kind| format!("`{kind}`"));
+            page += &format!("\n## {title}\n\n| id | rule |\n| --- | --- |\n");
+            last = Some(kind);
+        }
+        page += &format!("| {id} | {rule} |\n");
+    }
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance.md");
+    if std::env::var_os("TALE_BLESS").is_some() {
+        std::fs::write(&file, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(written, page, "run it with TALE_BLESS=1");
+    let ids: std::collections::HashSet<_> = all_rules().map(|(_, id, _)| id).collect();
+    assert_eq!(ids.len(), all_rules().count(), "an id is used twice");
 }
