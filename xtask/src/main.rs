@@ -3,6 +3,7 @@
 //! One rule holds for all of them: what a command runs is shown, so that anybody can run a part of
 //! it by hand.
 
+mod api;
 mod chores;
 mod steps;
 mod tidy;
@@ -25,6 +26,9 @@ Commands:
   tidy    check the rules of the house that no compiler knows
   bench   run the benchmarks; arguments go to `cargo bench`
   deny    check licences, sources and advisories of all dependencies (needs cargo-deny)
+  api     compare the plugin API with its snapshot; `--bless` writes it anew (needs cargo-public-api)
+  semver  list what breaks source written against tale-api 0.1.0 (needs cargo-semver-checks)
+  sanitize  run the boundary's tests with `address` (default), `valgrind` or `miri`
   docs    build the API documentation; a broken link is an error
 
 Variables:
@@ -59,6 +63,9 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::tidy(),
         Some("bench") => chores::bench(&arguments),
         Some("deny") => chores::deny(&arguments),
+        Some("api") => api::api(&arguments),
+        Some("semver") => api::semver(&arguments),
+        Some("sanitize") => api::sanitize(&arguments),
         Some("docs") => chores::docs(&arguments),
         Some("--help" | "-h" | "help") => {
             print!("{HELP}");
