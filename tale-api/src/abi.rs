@@ -13,6 +13,8 @@
 
 use std::{ffi::c_void, slice};
 
+/// The C header `tale_plugin.h` that declares these types, for plugins in other languages.
+pub const HEADER: &str = include_str!("../include/tale_plugin.h");
 /// The first eight bytes of a descriptor.
 pub const MAGIC: [u8; 8] = *b"TALEPLUG";
 /// A plugin with another major version is refused.

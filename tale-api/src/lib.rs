@@ -68,6 +68,10 @@ pub mod messages;
 mod peer;
 pub mod traits;
 
+/// This crate's version. Plugins need not know it: what they are held to is
+/// [`ABI_MAJOR`](abi::ABI_MAJOR).
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use messages::*;
 pub use traits::*;
 

@@ -13,4 +13,5 @@ pub mod progress;
 pub mod registry;
 pub mod report;
 pub mod run_dir;
+pub mod scaffold;
 pub mod store;

@@ -8,6 +8,7 @@ mod bad_input;
 mod engine;
 mod evaluate;
 mod listings;
+mod new_plugin;
 mod resume;
 mod scale;
 mod support;

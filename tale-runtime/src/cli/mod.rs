@@ -5,6 +5,7 @@ mod dataset;
 mod grade;
 mod listing;
 mod model;
+mod new;
 mod output;
 mod plugin;
 mod report;

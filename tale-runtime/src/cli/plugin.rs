@@ -1,5 +1,5 @@
-//! `tale plugin list|inspect|check`: what plugins say of themselves, and whether they keep to the
-//! rules. Only `check` runs their code.
+//! `tale plugin list|inspect|check|new`: what plugins say of themselves, whether they keep to the
+//! rules, and the beginning of a new one. Only `check` runs their code.
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,8 @@ pub(super) enum PluginCommand {
     },
     /// Run the conformance suite against a plugin's components
     Check(CheckArgs),
+    /// Write the beginning of a plugin: it builds, has tests and passes the check as it stands
+    New(super::new::NewArgs),
 }
 
 #[derive(Args)]
@@ -41,11 +43,11 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) async fn plugin(command: &PluginCommand, global: &Global) -> Outcome {
-    let registry = global.registry(&[])?;
     match command {
-        PluginCommand::List => list(&registry, global),
-        PluginCommand::Inspect { plugin } => inspect(&registry, plugin, global)?,
+        PluginCommand::List => list(&global.registry(&[])?, global),
+        PluginCommand::Inspect { plugin } => inspect(&global.registry(&[])?, plugin, global)?,
         PluginCommand::Check(args) => return check(args, global).await,
+        PluginCommand::New(args) => return super::new::new(args, global),
     }
     Ok(Exit::Done)
 }
