@@ -208,6 +208,11 @@ fn generation() {
         json!({"text": "", "finish_reason": "stop"}),
         &completion,
     );
+    check(
+        "generate_event_restart",
+        json!({"type": "restart"}),
+        &GenerateEvent::Restart,
+    );
     let status = GenerateEvent::Status {
         text: "waiting 2 s after 429".to_owned(),
     };

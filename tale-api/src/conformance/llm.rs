@@ -119,6 +119,10 @@ async fn parts_are_the_whole(
             GenerateEvent::Delta { text } if text.is_empty() => heard.2 += 1,
             GenerateEvent::Delta { text } => heard.0.push_str(&text),
             GenerateEvent::ReasoningDelta { text } => heard.1.push_str(&text),
+            GenerateEvent::Restart => {
+                heard.0.clear();
+                heard.1.clear();
+            }
             _ => {}
         }
     });

@@ -250,7 +250,8 @@ impl Completion {
 
 /// A part of a completion as it is generated.
 ///
-/// The deltas of one call, joined in order, are the completion's `text` and `reasoning`.
+/// The deltas of one call, joined in order from the last `Restart` on, are the completion's `text` and
+/// `reasoning`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -265,6 +266,8 @@ pub enum GenerateEvent {
         /// The new part; never empty.
         text: String,
     },
+    /// The deltas so far are void: a stream broke, and the call begins anew.
+    Restart,
     /// What the call is waiting for, for people who watch: a retry, a batch under way.
     Status {
         /// One short line.

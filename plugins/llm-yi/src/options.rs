@@ -1,0 +1,32 @@
+//! Where the provider is; the options are those of every server of chat completions.
+
+use tale_api::{CreateEnv, Result};
+use tale_chat_completions::{ChatCompletions, Vendor};
+
+pub use tale_chat_completions::Options;
+
+/// The provider.
+pub const VENDOR: Vendor = Vendor {
+    base_url: "https://api.lingyiwanwu.com/v1",
+    profile: "yi",
+};
+
+/// Prepares a model; nothing is asked yet.
+///
+/// # Errors
+/// As [`ChatCompletions::create`].
+pub async fn create(options: Options, env: CreateEnv) -> Result<ChatCompletions> {
+    ChatCompletions::create(VENDOR, options, env).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    #[test]
+    fn schema_is_that_of_the_options() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/options.schema.json");
+        let schema = schemars::schema_for!(Options);
+        tale_api::export::check_schema(file, schema.as_value()).expect("it is");
+    }
+}
