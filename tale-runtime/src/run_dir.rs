@@ -15,13 +15,19 @@ use crate::{
 
 /// Keys that may change between two calls of the same run: they change what is asked next, not what
 /// an answer is.
-const FREE: [&[&str]; 5] = [
+const FREE: [&[&str]; 7] = [
+    &["task"],
+    &["sweep"],
     &["concurrency"],
     &["plugin_dirs"],
     &["plugins"],
     &["dataset", "limit"],
     &["evaluate", "methods"],
 ];
+
+/// Tables that only some tasks read. A run may be evaluated first and searched later; what one of the
+/// two manifests leaves out does not stand against the other.
+const OF_A_TASK: [&str; 2] = ["search", "feasibility"];
 
 /// Why a run directory could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +59,12 @@ pub enum AdoptError {
 /// # Errors
 /// [`AdoptError::OtherManifest`] if an earlier run's plan stands in the way.
 pub async fn adopt(store: &Store, plan: &Plan) -> Result<(), AdoptError> {
-    let now = fingerprint(plan);
+    let mut now = fingerprint(plan);
     if let Some(before) = store.meta(PLAN).await? {
-        let before = serde_json::from_str(&before).unwrap_or(Value::Null);
+        let mut before = serde_json::from_str(&before).unwrap_or(Value::Null);
+        for table in OF_A_TASK {
+            share(&mut before, &mut now, table);
+        }
         let changes = manifest::differences(&before, &now);
         if !changes.is_empty() {
             return Err(AdoptError::OtherManifest {
@@ -140,6 +149,18 @@ fn fingerprint(plan: &Plan) -> Value {
     value
 }
 
+/// Gives the table to whichever of the two lacks it.
+fn share(before: &mut Value, now: &mut Value, table: &str) {
+    let (Value::Object(before), Value::Object(now)) = (before, now) else {
+        return;
+    };
+    match (before.get(table), now.get(table)) {
+        (Some(value), None) => now.insert(table.to_owned(), value.clone()),
+        (None, Some(value)) => before.insert(table.to_owned(), value.clone()),
+        _ => None,
+    };
+}
+
 /// Removes the key at `path`, in every table of an array.
 fn remove(value: &mut Value, path: &[&str]) {
     match (value, path) {
@@ -181,6 +202,7 @@ mod tests {
             llms: Vec::new(),
             datasets: Vec::new(),
             estimator: None,
+            feasibility: None,
             methods: Vec::new(),
             prompts: PromptSet::standard(),
             env: CreateEnv::default(),

@@ -11,4 +11,5 @@ mod listings;
 mod new_plugin;
 mod resume;
 mod scale;
+mod search;
 mod support;

@@ -16,7 +16,7 @@ use super::{Exit, Failure, Global, Outcome, interrupted, output};
 use crate::{
     diagnostics::Diagnostic,
     manifest,
-    pipeline::{self, CellProgress, Ending, Observer},
+    pipeline::{CellProgress, Ending, Observer},
     plan::Plan,
     store::{Cell, CellId, Measure, Reader, SampleRow, Store},
 };
@@ -107,6 +107,7 @@ impl AskArgs {
         // JSON strings and arrays of strings are TOML, too.
         sets.push(format!("evaluate.methods={}", json!(self.methods())));
         sets.push("concurrency=1".to_owned());
+        sets.push("task=evaluate".to_owned());
         let (mut loaded, problems) = manifest::from_bytes(&path, text.as_bytes(), &sets);
         if let Some(loaded) = &mut loaded {
             loaded.manifest.dataset =
@@ -128,7 +129,7 @@ pub(super) async fn ask(args: &AskArgs, global: &Global) -> Outcome {
         ..Speaker::default()
     });
     let watched: Arc<dyn Observer> = Arc::clone(&observer) as _;
-    let ended = pipeline::evaluate(&opened.evaluation, watched, interrupted()).await?;
+    let ended = opened.work.run(watched, interrupted()).await?;
     drop(opened);
     drop(store);
     if ended == Ending::Interrupted {

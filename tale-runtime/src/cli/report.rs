@@ -29,6 +29,9 @@ pub(super) fn report(args: &ReportArgs, global: &Global) -> Outcome {
         if let Some(savings) = report::savings(summary) {
             output::line(&format!("{}: {savings}", summary.name));
         }
+        for search in &summary.searches {
+            output::line(&search.sentence());
+        }
         for note in report::notes(summary) {
             output::line(&note);
         }

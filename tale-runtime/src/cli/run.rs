@@ -11,7 +11,7 @@ use super::{Exit, Failure, Global, Outcome, interrupted, output};
 use crate::{
     diagnostics::Diagnostic,
     manifest::Change,
-    pipeline::{self, Ending, Observer},
+    pipeline::{Ending, Observer},
     plan::Plan,
     progress,
     registry::Registry,
@@ -90,7 +90,7 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     } else {
         progress::for_people()
     };
-    let ended = pipeline::evaluate(&opened.evaluation, observer, interrupted()).await;
+    let ended = opened.work.run(observer, interrupted()).await;
     // Everything is committed and the journal free before the report reads it.
     drop(opened);
     drop(store);
@@ -115,6 +115,9 @@ fn show(global: &Global, dir: &Path, summary: &Summary) {
     output::line(&report::terminal(std::slice::from_ref(summary), None));
     if let Some(savings) = report::savings(summary) {
         output::line(&savings);
+    }
+    for search in &summary.searches {
+        output::line(&search.sentence());
     }
     for note in report::notes(summary) {
         output::line(&note);
@@ -173,7 +176,10 @@ async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
             "{}: {} questions, {} calls, about {} input tokens, at most {} output tokens, {}",
             f.llm,
             number(f.questions),
-            number(f.calls),
+            match (f.calls_at_least, f.calls) {
+                (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+                (_, most) => number(most),
+            },
             number(f.input_tokens_about),
             number(f.output_tokens_at_most),
             match f.cost_usd_at_most {

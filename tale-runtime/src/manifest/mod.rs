@@ -16,6 +16,7 @@ mod check;
 mod resolved;
 mod rules;
 mod schema;
+mod searches;
 mod set;
 mod source;
 #[cfg(test)]
@@ -30,6 +31,9 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Place, Text};
 
 pub use resolved::{Change, differences};
 pub use schema::{schema, secret_options};
+pub use searches::{
+    FeasibilitySpec, RefineSpec, RelativeTo, SearchSpec, SearchStrategy, SweepSpec,
+};
 pub use source::Source;
 pub use types::{
     DatasetSpec, EstimateOn, EstimatorSpec, EvaluateSpec, Fallback, LlmSpec, Manifest, OnError,
@@ -84,7 +88,10 @@ pub fn from_bytes(path: &Path, bytes: &[u8], sets: &[String]) -> (Option<Loaded>
     };
     set::apply(&mut source, sets, &mut problems);
     source.seal();
-    let manifest = check::manifest(&mut source, &mut problems);
+    let mut manifest = check::manifest(&mut source, &mut problems);
+    if let Some(manifest) = &mut manifest {
+        manifest.complete();
+    }
     if let Some(manifest) = &manifest {
         rules::check(manifest, &source, &mut problems);
     }

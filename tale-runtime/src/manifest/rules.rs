@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Manifest, Source};
+use super::{Manifest, RelativeTo, SearchStrategy, Source, Task};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 
 /// Adds every broken rule to `problems`.
@@ -20,6 +20,7 @@ pub(super) fn check(manifest: &Manifest, source: &Source, problems: &mut Diagnos
         problems,
     );
     budgets(manifest, source, problems);
+    sweep(manifest, source, problems);
 }
 
 /// Results go by label, so two of a kind must not share one.
@@ -58,4 +59,44 @@ fn budgets(manifest: &Manifest, source: &Source, problems: &mut Diagnostics) {
     let place = source.at(&["estimator", "max_budget"]);
     let message = format!("`max_budget` ({max}) is below `min_budget` ({min})");
     problems.push(Diagnostic::at(place, message).help("no budget would lie between the two"));
+}
+
+/// A sweep has budgets, all of one kind.
+fn sweep(manifest: &Manifest, source: &Source, problems: &mut Diagnostics) {
+    let example = "for instance `factors = [0.25, 0.5, 1]`, or `budgets = [25, 50, 100]`";
+    let absolute = |spec: &super::SweepSpec| !spec.budgets.is_empty();
+    let relative = |spec: &super::SweepSpec| !spec.factors.is_empty();
+    match &manifest.sweep {
+        Some(spec) if absolute(spec) && relative(spec) => {
+            let problem = Diagnostic::at(
+                source.at(&["sweep", "budgets"]),
+                "a sweep has either `factors` or `budgets`, not both",
+            );
+            problems.push(problem.help("two runs in one directory hold both: `--out DIR`"));
+        }
+        Some(spec) if absolute(spec) && spec.relative_to == RelativeTo::Searched => {
+            let place = source.at(&["sweep", "relative_to"]);
+            let problem = Diagnostic::at(place, "`budgets` are relative to nothing");
+            problems.push(problem.help("leave `relative_to` out, or give `factors`"));
+        }
+        Some(spec) if absolute(spec) || relative(spec) => {}
+        Some(_) if manifest.task == Task::Sweep => {
+            let problem = Diagnostic::at(source.at(&["sweep"]), "the sweep has no budgets");
+            problems.push(problem.help(example));
+        }
+        None if manifest.task == Task::Sweep => {
+            let place = source.at(&["task"]);
+            let problem = Diagnostic::at(place, "a sweep needs a table `[sweep]`");
+            problems.push(problem.help(example));
+        }
+        _ => {}
+    }
+    if let Some(search) = &manifest.search
+        && source.has(&["search", "refine"])
+        && search.strategy != SearchStrategy::Refine
+    {
+        let place = source.at(&["search", "refine"]);
+        let problem = Diagnostic::at(place, "only `strategy = \"refine\"` reads `refine`");
+        problems.push(problem.help("add `strategy = \"refine\"`, or take `refine` out"));
+    }
 }

@@ -75,6 +75,26 @@ pub(super) fn methods(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Factors of a sweep.
+pub(super) fn factors(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": true,
+        "items": { "type": "number", "exclusiveMinimum": 0, "maximum": 1000 },
+    })
+}
+
+/// Budgets of a sweep.
+pub(super) fn budgets(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": true,
+        "items": { "type": "integer", "minimum": 1, "maximum": 999_999_999 },
+    })
+}
+
 /// Takes `null` out: TOML has none, and an editor should not offer it.
 fn without_null(schema: &mut Value) {
     each_object(schema, &mut |object| {

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::schema;
+use super::{FeasibilitySpec, RelativeTo, SearchSpec, SweepSpec, schema};
 
 /// What a run is: which models answer which questions, by which methods, under which seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +51,37 @@ pub struct Manifest {
     /// Who estimates the budgets of TALE-EP, and what happens where no estimate can be read.
     #[serde(default)]
     pub estimator: EstimatorSpec,
+    /// How `task = "search"` looks for each question's smallest budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSpec>,
+    /// Who decides whether a search may keep a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feasibility: Option<FeasibilitySpec>,
+    /// Under which budgets `task = "sweep"` asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepSpec>,
+}
+
+impl Manifest {
+    /// Writes out the tables that the task reads and the manifest leaves to their defaults. Those of
+    /// other tasks stay absent, so that a resolved manifest says what its run depends on.
+    pub(super) fn complete(&mut self) {
+        if self.searches() {
+            self.search.get_or_insert_default();
+            self.feasibility.get_or_insert_default();
+        }
+    }
+
+    /// Whether the task makes a search.
+    #[must_use]
+    pub fn searches(&self) -> bool {
+        let relative = self.sweep.as_ref().map(|s| s.relative_to);
+        match self.task {
+            Task::Evaluate => false,
+            Task::Search => true,
+            Task::Sweep => relative == Some(RelativeTo::Searched),
+        }
+    }
 }
 
 /// What a run does.
@@ -61,6 +92,10 @@ pub enum Task {
     /// Asks every question by every method and grades the answers.
     #[default]
     Evaluate,
+    /// Looks for the smallest budget that keeps each question's answer right.
+    Search,
+    /// Asks every question under every budget of a list.
+    Sweep,
 }
 
 impl Task {
@@ -69,6 +104,8 @@ impl Task {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Evaluate => "evaluate",
+            Self::Search => "search",
+            Self::Sweep => "sweep",
         }
     }
 }

@@ -9,9 +9,11 @@ use tokio::task::JoinSet;
 
 use super::{
     BudgetRule, CellProgress, DatasetSetup, Judgement, Ledger, Observer, PipelineError,
-    RecordedLlm, budget::Budget, judge, ledger::is_journal_failure,
+    RecordedLlm,
+    budget::Budget,
+    subject::{Failure, Subject, finish_one, recorded},
 };
-use crate::store::{Cell, CellId, Measure, NewQuestion, NewSample, Outcome, Store};
+use crate::store::{Cell, CellId, Measure, NewSample, Outcome, Store};
 
 /// Where a method's budget comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,6 +172,7 @@ async fn run_dataset(
     observer: &Arc<dyn Observer>,
 ) -> Result<(), PipelineError> {
     let ids: Vec<CellId> = cells.iter().map(|c| c.id).collect();
+    let dataset = Arc::new(dataset.clone());
     let mut questions = dataset.questions().await?;
     let mut work: JoinSet<Result<(), PipelineError>> = JoinSet::new();
     loop {
@@ -201,16 +204,18 @@ async fn run_dataset(
                 }
                 let sample = Sample {
                     cell: *cell,
-                    position,
-                    question: Arc::clone(&question),
+                    subject: Subject {
+                        dataset: Arc::clone(&dataset),
+                        position,
+                        question: Arc::clone(&question),
+                    },
                     method: method.clone(),
                     llm: llm.clone(),
-                    dataset: dataset.clone(),
                     estimator: e.estimator.clone(),
                     store: Arc::clone(&e.store),
                     observer: Arc::clone(observer),
                 };
-                work.spawn(sample.make());
+                work.spawn(async move { sample.make().await.map(drop) });
             }
         }
     }
@@ -220,41 +225,24 @@ async fn run_dataset(
     Ok(())
 }
 
-async fn finish_one(work: &mut JoinSet<Result<(), PipelineError>>) -> Result<(), PipelineError> {
-    match work.join_next().await {
-        Some(Ok(result)) => result,
-        Some(Err(e)) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
-        Some(Err(_)) | None => Ok(()),
-    }
-}
-
 /// One sample on its way: a question, a method, a model.
-struct Sample {
-    cell: CellId,
-    position: u64,
-    question: Arc<Question>,
-    method: MethodSetup,
-    llm: LlmSetup,
-    dataset: DatasetSetup,
-    estimator: Option<EstimatorSetup>,
-    store: Arc<Store>,
-    observer: Arc<dyn Observer>,
-}
-
-/// Why a sample has no answer.
-enum Failure {
-    /// The whole run must stop.
-    Stop(PipelineError),
-    /// This sample has failed; the run goes on.
-    Sample(Error),
+pub(super) struct Sample {
+    pub(super) cell: CellId,
+    pub(super) subject: Subject,
+    pub(super) method: MethodSetup,
+    pub(super) llm: LlmSetup,
+    pub(super) estimator: Option<EstimatorSetup>,
+    pub(super) store: Arc<Store>,
+    pub(super) observer: Arc<dyn Observer>,
 }
 
 impl Sample {
-    async fn make(self) -> Result<(), PipelineError> {
+    /// Asks, judges and records; the observer is told.
+    pub(super) async fn make(self) -> Result<Measure, PipelineError> {
         let estimating = Arc::new(RecordedLlm::new(Arc::clone(&self.llm.ledger)));
         let mut sample = NewSample {
             cell: self.cell,
-            position: self.position,
+            position: self.subject.position,
             repeat: 0,
             outcome: Outcome::Failed,
             answer: None,
@@ -271,14 +259,13 @@ impl Sample {
             Ok(()) => {}
             Err(Failure::Stop(e)) => return Err(e),
             Err(Failure::Sample(e)) => {
-                let kind = e.kind.to_string().replace(' ', "_");
                 sample.outcome = Outcome::Failed;
-                sample.error = Some((kind, describe(&e)));
+                sample.error = Some(recorded(&e));
             }
         }
-        let measure = self.store.put_sample(self.new_question(), sample).await?;
+        let measure = self.store.put_sample(self.subject.row(), sample).await?;
         self.observer.sample(self.cell, &measure, false);
-        Ok(())
+        Ok(measure)
     }
 
     async fn answer(
@@ -299,23 +286,16 @@ impl Sample {
         };
         sample.budget = budget.tokens;
         sample.fallback = budget.fallback;
-        let messages = self.render(budget.tokens)?;
+        let messages = self.subject.render(&*self.method.render, budget.tokens)?;
         let request = self.llm.ledger.request(messages);
         let asked = self.llm.ledger.ask(request, self.events()).await;
-        let (id, call) = asked.map_err(|e| self.failure(e))?;
+        let (id, call) = asked.map_err(|e| self.subject.failure(e))?;
         sample.answer_call = Some(id);
-        let judgement = judge(
-            &*self.dataset.dataset,
-            self.dataset.info.grades,
-            &self.question,
-            &call,
-        )
-        .await;
         let Judgement {
             outcome,
             answer,
             reason,
-        } = judgement.map_err(|e| self.failure(e))?;
+        } = self.subject.judge(&call).await?;
         sample.outcome = outcome;
         sample.answer = answer;
         sample.reason = Some(reason);
@@ -328,29 +308,29 @@ impl Sample {
         alpha: Option<f64>,
     ) -> Result<Budget, Failure> {
         let Some(setup) = &self.estimator else {
-            return Err(self.failure(Error::new(
+            return Err(self.subject.failure(Error::new(
                 ErrorKind::InvalidOptions,
                 format!("method `{}` needs an estimator", self.method.name),
             )));
         };
         let text = match setup.on {
-            EstimateOn::Question => self.question_text(),
+            EstimateOn::Question => self.subject.text(),
             EstimateOn::FullPrompt => {
-                let prompt = self.render(None)?;
+                let prompt = self.subject.render(&*self.method.render, None)?;
                 prompt.last().map(|m| m.content.clone()).unwrap_or_default()
             }
         };
         // The gold answer is nothing an estimator may look at.
         let question = Question {
             gold: None,
-            ..(*self.question).clone()
+            ..(*self.subject.question).clone()
         };
         let asked = Arc::clone(llm) as Arc<dyn Llm>;
         let estimate = setup
             .estimator
             .estimate(EstimateRequest { question, text }, asked)
             .await
-            .map_err(|e| self.failure(e))?;
+            .map_err(|e| self.subject.failure(e))?;
         let rule = BudgetRule {
             alpha: alpha.unwrap_or(setup.rule.alpha),
             ..setup.rule
@@ -363,16 +343,6 @@ impl Sample {
         })
     }
 
-    fn render(&self, budget: Option<u32>) -> Result<Vec<Message>, Failure> {
-        (self.method.render)(&self.question, budget).map_err(|cause| {
-            Failure::Stop(PipelineError::Prompt {
-                dataset: self.dataset.label.clone(),
-                question: self.question.id.clone(),
-                cause,
-            })
-        })
-    }
-
     fn events(&self) -> Events<GenerateEvent> {
         let (observer, cell) = (Arc::clone(&self.observer), self.cell);
         Events::to(move |event| match event {
@@ -382,58 +352,4 @@ impl Sample {
             _ => {}
         })
     }
-
-    /// Whether the error ends the run: where every further question would meet it too, going on
-    /// only costs time or money.
-    fn failure(&self, error: Error) -> Failure {
-        use ErrorKind::{InvalidOptions, QuotaExhausted, Unauthorized, Unsupported};
-        let is_final = matches!(
-            error.kind,
-            InvalidOptions | QuotaExhausted | Unauthorized | Unsupported
-        );
-        if is_final || is_journal_failure(&error) {
-            Failure::Stop(PipelineError::Final {
-                dataset: self.dataset.label.clone(),
-                question: self.question.id.clone(),
-                error,
-            })
-        } else {
-            Failure::Sample(error)
-        }
-    }
-
-    /// The question as people read it: with its options, a line each.
-    fn question_text(&self) -> String {
-        let letters = ('A'..='Z').map(String::from);
-        let mut text = self.question.text.clone();
-        for (letter, option) in letters.zip(&self.question.options) {
-            text.push_str(&format!("\n{letter}. {option}"));
-        }
-        text
-    }
-
-    fn new_question(&self) -> NewQuestion {
-        NewQuestion {
-            dataset: self.dataset.label.clone(),
-            position: self.position,
-            id: self.question.id.clone(),
-            question: self.question_text(),
-            gold: self.question.gold.clone(),
-            kind: self.question.kind.as_str().to_owned(),
-        }
-    }
-}
-
-/// An error as one text for the journal: message, causes, hint.
-fn describe(e: &Error) -> String {
-    let mut text = e.message.clone();
-    for cause in &e.causes {
-        text.push_str("; cause: ");
-        text.push_str(cause);
-    }
-    if let Some(hint) = &e.hint {
-        text.push_str("; help: ");
-        text.push_str(hint);
-    }
-    text
 }

@@ -6,6 +6,8 @@
 //! * [`questions`](Selection): which questions of a data set, streamed.
 //! * [`budget`](BudgetRule): from an estimate to the budget that is asked for.
 //! * [`evaluate`]: one sample per model, data set, method and question.
+//! * [`search`]: per question the smallest budget that keeps the answer right.
+//! * [`sweep`]: every question under every budget of a list.
 
 mod budget;
 mod error;
@@ -14,6 +16,10 @@ mod grade;
 mod ledger;
 mod observer;
 mod questions;
+mod search;
+mod subject;
+mod sweep;
+mod work;
 
 pub use budget::{BudgetRule, Fallback};
 pub use error::PipelineError;
@@ -24,4 +30,7 @@ pub use evaluate::{
 pub use grade::{Judgement, judge};
 pub use ledger::{CallDefaults, Ledger, RecordedLlm};
 pub use observer::{CellProgress, Observer};
-pub use questions::{DatasetSetup, Draw, Selection};
+pub use questions::{DatasetSetup, Draw, Questions, Selection};
+pub use search::{Next, Rule, SEARCHED, Search, Strategy, Trial, search};
+pub use sweep::{Sweep, SweepPoint, sweep};
+pub use work::Work;

@@ -1,6 +1,6 @@
 //! How a pipeline tells what it is doing, without knowing who watches.
 
-use crate::store::{Cell, CellId, Measure};
+use crate::store::{Cell, CellId, Measure, SearchMeasure};
 
 /// A column of the experiment as it stands when the work begins.
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub trait Observer: Send + Sync {
 
     /// A sample is committed. `resumed` says that it was found in the journal.
     fn sample(&self, cell: CellId, measure: &Measure, resumed: bool);
+
+    /// The search of a question is committed. `resumed` says that it was found in the journal.
+    fn searched(&self, _cell: CellId, _measure: &SearchMeasure, _resumed: bool) {}
 
     /// A part of an answer has come; about one token where the model streams.
     fn delta(&self, cell: CellId, text: &str);

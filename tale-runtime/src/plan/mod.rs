@@ -42,6 +42,8 @@ pub struct Plan {
     pub datasets: Vec<DatasetPlan>,
     /// The estimator, if a method needs one.
     pub estimator: Option<ComponentPlan>,
+    /// The rule of feasibility, if the task searches.
+    pub feasibility: Option<ComponentPlan>,
     /// The methods, in order.
     pub methods: Vec<Method>,
     /// The prompts.
@@ -180,7 +182,7 @@ impl Resolver<'_> {
         let datasets = self.datasets(&manifest, &mut secrets);
 
         let mut estimator = None;
-        if methods.iter().any(Method::needs_estimate) {
+        if manifest.task == manifest::Task::Evaluate && methods.iter().any(Method::needs_estimate) {
             let spec = &manifest.estimator;
             let at = At {
                 kind: ComponentKind::Estimator,
@@ -194,6 +196,22 @@ impl Resolver<'_> {
             };
             estimator = self.component(&manifest, &at, &mut secrets);
         }
+
+        let feasibility = manifest
+            .feasibility
+            .as_ref()
+            .filter(|_| manifest.searches());
+        let feasibility = feasibility.and_then(|spec| {
+            let at = At {
+                kind: ComponentKind::Feasibility,
+                table: vec!["feasibility".into()],
+                plugin: &spec.plugin,
+                options: &spec.options,
+                lifted: Vec::new(),
+                prompts: None,
+            };
+            self.component(&manifest, &at, &mut secrets)
+        });
 
         let cache_dir = match fetch::Store::open() {
             Ok(store) => store.root().to_owned(),
@@ -212,6 +230,7 @@ impl Resolver<'_> {
             llms,
             datasets,
             estimator,
+            feasibility,
             methods,
             prompts: prompts?,
             env,

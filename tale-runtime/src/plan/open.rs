@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tale_api::{ComponentKind, Error, Sampling, host::Plugin};
-use tale_plugin_standard::{Method, PromptSet};
+use tale_api::{ComponentKind, Error, Feasibility, Sampling, host::Plugin};
+use tale_plugin_standard::{Method, PromptSet, feasibility::Greedy};
 
 use super::{ComponentPlan, Plan};
 use crate::{
     diagnostics::Diagnostic,
-    manifest::{self, LlmSpec},
+    manifest::{self, LlmSpec, RelativeTo, SearchSpec, SearchStrategy, SweepSpec, Task},
     pipeline::{
         BudgetRule, BudgetSource, CallDefaults, DatasetSetup, EstimateOn, EstimatorSetup,
-        Evaluation, Fallback, Ledger, LlmSetup, MethodSetup,
+        Evaluation, Fallback, Ledger, LlmSetup, MethodSetup, Rule, Search, Strategy, Sweep,
+        SweepPoint, Work,
     },
     registry::Registry,
     store::{Store, StoreError},
@@ -42,8 +43,8 @@ pub enum OpenError {
 
 /// Living components and what tells their content from another's.
 pub struct Opened {
-    /// Ready for the pipeline.
-    pub evaluation: Evaluation,
+    /// Ready to run.
+    pub work: Work,
     /// Digests of models and data sets, by label; a run refuses to resume over changed ones.
     pub digests: serde_json::Map<String, serde_json::Value>,
 }
@@ -90,18 +91,55 @@ impl Plan {
             });
         }
         let prompts = Arc::new(self.prompts.clone());
-        let evaluation = Evaluation {
-            llms,
-            datasets,
-            methods: self.methods.iter().map(|m| method(m, &prompts)).collect(),
-            estimator,
-            concurrency: self.manifest.concurrency as usize,
-            store,
+        let concurrency = self.manifest.concurrency as usize;
+        let work = match self.manifest.task {
+            Task::Evaluate => Work::Evaluate(Evaluation {
+                llms,
+                datasets,
+                methods: self.methods.iter().map(|m| method(m, &prompts)).collect(),
+                estimator,
+                concurrency,
+                store,
+            }),
+            task => {
+                let search = Search {
+                    llms,
+                    datasets,
+                    // Without a budget, this is the prompt of `vanilla-cot`; with one, of `fixed-<b>`.
+                    render: method(&Method::TaleEp, &prompts).render,
+                    rule: rule(self.manifest.search.unwrap_or_default()),
+                    feasibility: self.open_feasibility(registry).await?,
+                    concurrency,
+                    store,
+                };
+                if task == Task::Search {
+                    Work::Search(search)
+                } else {
+                    let points = self.manifest.sweep.as_ref().map(points);
+                    Work::Sweep(Sweep {
+                        search,
+                        points: points.unwrap_or_default(),
+                    })
+                }
+            }
         };
-        Ok(Opened {
-            evaluation,
-            digests,
-        })
+        Ok(Opened { work, digests })
+    }
+
+    async fn open_feasibility(
+        &self,
+        registry: &Registry,
+    ) -> Result<Arc<dyn Feasibility>, OpenError> {
+        let Some(component) = &self.feasibility else {
+            // A sweep that searches nothing decides nothing.
+            return Ok(Arc::new(Greedy));
+        };
+        let plugin = load(registry, component)?;
+        let name = &component.located.component.name;
+        plugin
+            .feasibility(name, component.options.clone(), &self.env)
+            .await
+            .map_err(|e| failed(component, e))
     }
 
     /// What tells a model from another of the same name and weights: the plugin, and the options as
@@ -200,6 +238,35 @@ pub(super) fn method(method: &Method, prompts: &Arc<PromptSet>) -> MethodSetup {
         budget,
         render: Arc::new(render),
     }
+}
+
+fn rule(spec: SearchSpec) -> Rule {
+    let strategy = match spec.strategy {
+        SearchStrategy::Paper => Strategy::Paper,
+        SearchStrategy::AsPrinted => Strategy::AsPrinted,
+        SearchStrategy::Reference => Strategy::Reference,
+        SearchStrategy::Refine => Strategy::Refine {
+            min_gain: spec.refine.min_gain,
+            max_extra: spec.refine.max_extra_calls,
+        },
+    };
+    Rule {
+        strategy,
+        max_steps: spec.max_steps,
+    }
+}
+
+/// The budgets of a sweep.
+pub(super) fn points(spec: &SweepSpec) -> Vec<SweepPoint> {
+    let factors = spec.factors.iter().map(|factor| match spec.relative_to {
+        RelativeTo::Vanilla => SweepPoint::OfVanilla(*factor),
+        RelativeTo::Searched => SweepPoint::OfSearched(*factor),
+    });
+    let budgets = spec
+        .budgets
+        .iter()
+        .map(|tokens| SweepPoint::Budget(*tokens));
+    factors.chain(budgets).collect()
 }
 
 fn call_defaults(spec: &LlmSpec, seed: u64) -> CallDefaults {

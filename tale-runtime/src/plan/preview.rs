@@ -1,13 +1,15 @@
 //! `--dry-run`: what a plan would ask, how often, and what that may cost. No model is created.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use serde::Serialize;
 use tale_api::{Message, Prices};
+use tale_plugin_standard::Method;
 
 use super::{OpenError, Plan, open};
 use crate::{
-    pipeline::{BudgetSource, DatasetSetup, PipelineError},
+    manifest::{SearchSpec, SearchStrategy, Task},
+    pipeline::{BudgetSource, DatasetSetup, MethodSetup, PipelineError},
     registry::Registry,
 };
 
@@ -49,8 +51,11 @@ pub struct Forecast {
     pub llm: String,
     /// Questions over all data sets; absent where a data set does not know its size.
     pub questions: Option<u64>,
-    /// Calls, estimates included, if nothing is in the journal yet.
+    /// Calls, estimates included, if nothing is in the journal yet; the most there can be where that
+    /// depends on the answers.
     pub calls: Option<u64>,
+    /// The fewest calls there can be: of a search, those without a budget.
+    pub calls_at_least: Option<u64>,
     /// Prompt tokens, at four characters a token, without the model's chat template.
     pub input_tokens_about: Option<u64>,
     /// Output tokens if every answer ran to `max_tokens`.
@@ -86,7 +91,7 @@ impl Plan {
             let questions = dataset.selection.count(dataset.info.size);
             total = total
                 .zip(questions)
-                .map(|(total, n)| total.add(n, &characters));
+                .map(|(total, n)| total.add(n, characters));
         }
         let forecast = self
             .llms
@@ -94,19 +99,56 @@ impl Plan {
             .zip(&self.manifest.llm)
             .map(|(llm, spec)| {
                 let prices: Option<Prices> = spec.prices.map(Into::into);
-                Forecast::of(&llm.label, total.as_ref(), spec.max_tokens, prices)
+                let calls = self.calls_a_question(spec.max_tokens);
+                Forecast::of(&llm.label, total.as_ref(), &calls, spec.max_tokens, prices)
             })
             .collect();
         Ok(Preview { prompts, forecast })
     }
 
-    /// The prompts of the first question, and the mean characters of one prompt per call.
+    /// How many calls a question takes, at least and at most.
+    fn calls_a_question(&self, max_tokens: u32) -> RangeInclusive<u64> {
+        let searched = self
+            .manifest
+            .search
+            .map_or(0, |s| candidates(s, max_tokens));
+        let points = self
+            .manifest
+            .sweep
+            .as_ref()
+            .map_or(0, |s| open::points(s).len()) as u64;
+        match self.manifest.task {
+            Task::Evaluate => {
+                let estimates = self.methods.iter().filter(|m| m.needs_estimate()).count();
+                let calls = (self.methods.len() + estimates) as u64;
+                calls..=calls
+            }
+            Task::Search => 1..=1 + searched,
+            Task::Sweep if self.manifest.searches() => 1..=1 + searched + points,
+            Task::Sweep => 1 + points..=1 + points,
+        }
+    }
+
+    /// The ways of asking whose prompts are shown.
+    fn shown_methods(&self) -> Vec<MethodSetup> {
+        let set = Arc::new(self.prompts.clone());
+        if self.manifest.task == Task::Evaluate {
+            return self.methods.iter().map(|m| open::method(m, &set)).collect();
+        }
+        let under_budget = MethodSetup {
+            name: "under a budget".to_owned(),
+            budget: BudgetSource::Fixed(UNKNOWN_BUDGET),
+            ..open::method(&Method::TaleEp, &set)
+        };
+        vec![open::method(&Method::VanillaCot, &set), under_budget]
+    }
+
+    /// The prompts of the first question, and the mean characters of a prompt.
     async fn render_some(
         &self,
         dataset: &DatasetSetup,
-    ) -> Result<(Vec<PromptPreview>, Vec<f64>), PreviewError> {
-        let set = Arc::new(self.prompts.clone());
-        let methods: Vec<_> = self.methods.iter().map(|m| open::method(m, &set)).collect();
+    ) -> Result<(Vec<PromptPreview>, f64), PreviewError> {
+        let methods = self.shown_methods();
         let mut first = Vec::new();
         let mut characters = Vec::new();
         let mut read = 0_usize;
@@ -130,10 +172,7 @@ impl Plan {
                 })?;
                 let length = length(&messages);
                 characters.push(length);
-                if matches!(method.budget, BudgetSource::Estimated { .. }) {
-                    // The estimate's own prompt is about as long as the question's.
-                    characters.push(length);
-                }
+                // The estimate's own prompt is about as long as the question's.
                 if read == 0 {
                     let (dataset, id) = (dataset.label.clone(), question.id.clone());
                     let method = method.name.clone();
@@ -147,26 +186,34 @@ impl Plan {
             }
             read += 1;
         }
-        let calls = characters.len().checked_div(read).unwrap_or(0);
-        let mean = mean(&characters);
-        Ok((first, vec![mean; calls]))
+        Ok((first, mean(&characters)))
     }
 }
 
-/// Calls and characters over data sets.
+/// The most budgets that a search tries for a question whose vanilla answer has `max_tokens`.
+fn candidates(spec: SearchSpec, max_tokens: u32) -> u64 {
+    let halvings = u64::from(max_tokens.checked_ilog2().unwrap_or(0));
+    let most = match spec.strategy {
+        // The budget that Algorithm 1 as printed tries twice is asked once.
+        SearchStrategy::Paper | SearchStrategy::Reference | SearchStrategy::AsPrinted => halvings,
+        SearchStrategy::Refine => halvings + u64::from(spec.refine.max_extra_calls),
+    };
+    spec.max_steps.map_or(most, |steps| most.min(steps.into()))
+}
+
+/// Questions and their prompts over data sets.
 #[derive(Clone, Debug, Default)]
 struct Count {
     questions: u64,
-    calls: u64,
+    /// Of one prompt a question.
     characters: f64,
 }
 
 impl Count {
     #[expect(clippy::cast_precision_loss, reason = "a forecast")]
-    fn add(mut self, questions: u64, calls: &[f64]) -> Self {
+    fn add(mut self, questions: u64, characters: f64) -> Self {
         self.questions += questions;
-        self.calls += questions * calls.len() as u64;
-        self.characters += questions as f64 * calls.iter().sum::<f64>();
+        self.characters += questions as f64 * characters;
         self
     }
 }
@@ -174,12 +221,23 @@ impl Count {
 impl Forecast {
     #[expect(
         clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
         clippy::cast_sign_loss,
         reason = "a count of tokens, never negative"
     )]
-    fn of(llm: &str, total: Option<&Count>, max_tokens: u32, prices: Option<Prices>) -> Self {
-        let input = total.map(|t| (t.characters / CHARACTERS_PER_TOKEN).round() as u64);
-        let output = total.map(|t| t.calls * u64::from(max_tokens));
+    fn of(
+        llm: &str,
+        total: Option<&Count>,
+        calls: &RangeInclusive<u64>,
+        max_tokens: u32,
+        prices: Option<Prices>,
+    ) -> Self {
+        let most = *calls.end();
+        let input = total.map(|t| {
+            let characters = t.characters * most as f64;
+            (characters / CHARACTERS_PER_TOKEN).round() as u64
+        });
+        let output = total.map(|t| t.questions * most * u64::from(max_tokens));
         let cost = prices
             .zip(input.zip(output))
             .map(|(prices, (input_tokens, output_tokens))| {
@@ -192,7 +250,8 @@ impl Forecast {
         Self {
             llm: llm.to_owned(),
             questions: total.map(|t| t.questions),
-            calls: total.map(|t| t.calls),
+            calls: total.map(|t| t.questions * most),
+            calls_at_least: total.map(|t| t.questions * calls.start()),
             input_tokens_about: input,
             output_tokens_at_most: output,
             cost_usd_at_most: cost,

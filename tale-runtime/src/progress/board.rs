@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     pipeline::CellProgress,
-    store::{CellId, Measure, Outcome},
+    store::{CellId, Measure, Outcome, SearchEnding, SearchMeasure},
 };
 
 /// Tokens per second are those of so long a time.
@@ -43,8 +43,18 @@ pub(super) struct State {
     errors: u64,
     counted: u64,
     tokens: u64,
+    /// Of searches: how many found something, and tokens of these before and after.
+    searched: Option<Searched>,
     /// When the first answer of this session began to come.
     since: Option<Instant>,
+}
+
+/// What searches have come to.
+#[derive(Clone, Copy, Default)]
+struct Searched {
+    found: u64,
+    vanilla_tokens: u64,
+    tokens: u64,
 }
 
 impl Board {
@@ -112,6 +122,26 @@ impl Board {
         }
     }
 
+    pub(super) fn searched(&self, cell: CellId, m: &SearchMeasure, resumed: bool) {
+        let Some(line) = self.lines().iter().find(|l| l.id == cell) else {
+            return;
+        };
+        let mut s = locked(&line.state);
+        s.done += 1;
+        if resumed {
+            s.resumed += 1;
+        } else {
+            s.since.get_or_insert_with(Instant::now);
+        }
+        let searched = s.searched.get_or_insert_default();
+        if let (Some(before), Some(after)) = (m.vanilla_tokens, m.tokens) {
+            searched.vanilla_tokens += before;
+            searched.tokens += after;
+        }
+        searched.found += u64::from(m.ending == SearchEnding::Found);
+        s.errors += u64::from(m.ending == SearchEnding::Failed);
+    }
+
     /// A piece of an answer: about one token.
     pub(super) fn delta(&self, cell: CellId) {
         self.tokens.fetch_add(1, Relaxed);
@@ -164,6 +194,12 @@ impl Line {
         }
         if let Some(mean) = per(s.tokens, s.counted) {
             parts.push(format!("{mean:.0} tokens"));
+        }
+        if let Some(searched) = s.searched {
+            parts.push(format!("{} found", searched.found));
+            if let Some(left) = per(searched.tokens, searched.vanilla_tokens) {
+                parts.push(format!("{:.0}% fewer tokens", (1.0 - left) * 100.0));
+            }
         }
         if s.errors > 0 {
             parts.push(format!("{} failed", s.errors));
@@ -263,6 +299,32 @@ pub(super) mod tests {
             board.lines()[0].says(),
             "50.0% right · 20 tokens · 1 failed"
         );
+    }
+
+    #[test]
+    fn a_search_says_how_many_it_found_and_what_they_save() {
+        let search = |ending, tokens| SearchMeasure {
+            position: 0,
+            ending,
+            budget: None,
+            vanilla_tokens: Some(200),
+            tokens,
+            calls: 3,
+            extra_calls: 0,
+        };
+        let board = Board::new();
+        board.begin(&cells());
+        let searched = |ending, tokens| board.searched(CellId(1), &search(ending, tokens), true);
+        searched(SearchEnding::Found, Some(50));
+        searched(SearchEnding::NoShorterBudget, Some(200));
+        searched(SearchEnding::VanillaWrong, None);
+        searched(SearchEnding::Failed, None);
+        // 400 tokens became 250; a question without a result saves nothing and costs nothing.
+        assert_eq!(
+            board.lines()[0].says(),
+            "1 found · 38% fewer tokens · 1 failed"
+        );
+        assert_eq!(board.totals(), (4, Some(8)));
     }
 
     #[test]

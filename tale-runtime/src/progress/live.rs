@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     pipeline::{CellProgress, Observer},
-    store::{CellId, Measure},
+    store::{CellId, Measure, SearchMeasure},
 };
 
 /// Often enough to look alive, seldom enough to cost nothing.
@@ -63,6 +63,10 @@ impl Observer for Live {
 
     fn sample(&self, cell: CellId, measure: &Measure, resumed: bool) {
         self.board.sample(cell, measure, resumed);
+    }
+
+    fn searched(&self, cell: CellId, measure: &SearchMeasure, resumed: bool) {
+        self.board.searched(cell, measure, resumed);
     }
 
     fn delta(&self, cell: CellId, _: &str) {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     pipeline::{CellProgress, Observer},
-    store::{CellId, Measure},
+    store::{CellId, Measure, SearchMeasure},
 };
 
 type Out = Box<dyn Write + Send>;
@@ -60,6 +60,10 @@ impl Observer for Plain {
 
     fn sample(&self, cell: CellId, measure: &Measure, resumed: bool) {
         self.board.sample(cell, measure, resumed);
+    }
+
+    fn searched(&self, cell: CellId, measure: &SearchMeasure, resumed: bool) {
+        self.board.searched(cell, measure, resumed);
     }
 
     fn delta(&self, cell: CellId, _: &str) {

@@ -3,6 +3,7 @@
 use super::{
     column::{Column, Point},
     plan::Plan,
+    search,
     summary::{BASELINE, Paired, Summary, Totals, matched},
 };
 use crate::store::{Cell, CellId, Reader, StoreError};
@@ -116,6 +117,7 @@ impl Findings {
             },
             rows,
             paired,
+            searches: search::numbers(reader, &cells)?,
         };
         Ok(Self {
             summary,

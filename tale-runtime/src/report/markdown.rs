@@ -39,6 +39,11 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
         parts.push("## Against vanilla CoT, question by question".to_owned());
         parts.push(paired.trim_end().to_owned());
     }
+    if !summary.searches.is_empty() {
+        parts.push("## Budget search".to_owned());
+        let sentences = summary.searches.iter().map(|s| words::plain(&s.sentence()));
+        parts.push(sentences.collect::<Vec<_>>().join("\n\n"));
+    }
     let notes = table::notes(summary);
     if !notes.is_empty() {
         parts.push("## To be read with it".to_owned());

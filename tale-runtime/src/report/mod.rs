@@ -1,5 +1,5 @@
-//! From a journal to what people read: `summary.json`, `samples.jsonl`, `report.md`, `report.html`
-//! and `figures/*.svg`.
+//! From a journal to what people read: `summary.json`, `samples.jsonl`, `search.jsonl`, `report.md`,
+//! `report.html` and `figures/*.svg`.
 //!
 //! The report sees a run through [`Reader`] and nothing else, so that it can be made again at any
 //! time, from a run that was interrupted, or by a newer `tale`. A data set of a million questions is
@@ -14,6 +14,7 @@ mod markdown;
 mod plan;
 mod samples;
 mod savings;
+mod search;
 mod stats;
 mod summary;
 mod table;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use savings::savings;
+pub use search::SearchNumbers;
 pub use stats::{Ratio, mcnemar_exact, ratio, wilson95};
 pub use summary::{BASELINE, MethodRow, Paired, Summary, Totals};
 pub use table::{markdown, notes, paired_markdown, terminal};
@@ -69,6 +71,7 @@ pub fn write(run_dir: &Path) -> Result<Summary, ReportError> {
     }
     let figures = draw(&findings);
     samples::write(&reader, &run_dir.join("samples.jsonl"))?;
+    search::write(&reader, &run_dir.join("search.jsonl"))?;
     let json =
         serde_json::to_string_pretty(&findings.summary).expect("numbers and names are valid JSON");
     files::replace_with(&run_dir.join("summary.json"), &(json + "\n"))?;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     column::{Column, Point},
+    search::SearchNumbers,
     stats::{mcnemar_exact, ratio, real, wilson95},
 };
 
@@ -23,6 +24,9 @@ pub struct Summary {
     pub paired: Vec<Paired>,
     /// The run as a whole.
     pub totals: Totals,
+    /// Budget searches, one row per model × data set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub searches: Vec<SearchNumbers>,
 }
 
 /// What one method did on one data set with one model.

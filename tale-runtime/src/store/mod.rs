@@ -1,12 +1,14 @@
 //! The journal of a run: every finished call and sample, in SQLite, committed before it counts.
 //!
 //! * `rows`: what is kept.
+//! * `searches`: what is kept of a budget search.
 //! * [`Store`]: the one writer. Pipelines hand it finished calls and samples.
 //! * [`Reader`]: read-only; the report sees the run through it and nothing else.
 
 mod reader;
 mod rows;
 mod schema;
+mod searches;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -14,4 +16,5 @@ mod writer;
 pub use reader::Reader;
 pub use rows::{CallId, CallKey, CallRow, Cell, CellId, Measure, NewSample, Outcome, SampleRow};
 pub use schema::StoreError;
+pub use searches::{AttemptRow, NewAttempt, NewSearch, SearchEnding, SearchMeasure, SearchRow};
 pub use writer::{NewQuestion, Store};

@@ -55,6 +55,10 @@ impl Reader {
         })
     }
 
+    pub(super) fn db(&self) -> &Connection {
+        &self.db
+    }
+
     /// A value that the run keeps about itself, for instance `plan` or `created`.
     pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
         meta(&self.db, key)
@@ -297,7 +301,7 @@ pub(super) fn call(r: &Row<'_>, at: usize) -> rusqlite::Result<CallRow> {
     })
 }
 
-fn outcome(r: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
+pub(super) fn outcome(r: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
     let name: String = r.get(at)?;
     Outcome::parse(&name).ok_or_else(|| {
         let unknown = format!("unknown outcome `{name}`").into();

@@ -9,7 +9,7 @@ pub(super) const FILE: &str = "run.sqlite";
 
 /// Version of the tables below, kept in SQLite's `user_version`. A change to them raises it and adds
 /// an entry to `UPGRADES`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -46,7 +46,7 @@ CREATE TABLE sample (
 
 /// What each version changed, from the second on; a new journal gets all of it, an older one what it
 /// lacks.
-const UPGRADES: [&str; 1] = [BILLING];
+const UPGRADES: [&str; 2] = [BILLING, SEARCHES];
 
 /// Version 2. A call knows its class of service and whether it was paid for by an earlier run
 /// (`from_cache`); a question has several samples of one method, told apart by `repeat`.
@@ -68,6 +68,25 @@ INSERT INTO sample SELECT cell, position, 0, outcome, answer, reason, budget, fa
     estimate_calls, estimate_output_tokens, estimate_cost_usd, estimate_latency_s, error_kind, error
     FROM sample_before;
 DROP TABLE sample_before;
+";
+
+/// Version 3. A search belongs to the cell whose samples are its results; `attempt` is its trace,
+/// step 0 the vanilla chain of thought. `result` is the step whose answer was kept.
+const SEARCHES: &str = "
+CREATE TABLE search (
+    cell INTEGER NOT NULL REFERENCES cell (id), position INTEGER NOT NULL,
+    ending TEXT NOT NULL, result INTEGER, budget INTEGER,
+    vanilla_tokens INTEGER, tokens INTEGER, calls INTEGER NOT NULL, extra INTEGER NOT NULL,
+    error_kind TEXT, error TEXT,
+    PRIMARY KEY (cell, position)
+) WITHOUT ROWID;
+CREATE TABLE attempt (
+    cell INTEGER NOT NULL, position INTEGER NOT NULL, step INTEGER NOT NULL,
+    budget INTEGER, call INTEGER NOT NULL REFERENCES call (id),
+    outcome TEXT NOT NULL, answer TEXT, output_tokens INTEGER, feasible INTEGER, reason TEXT,
+    extra INTEGER NOT NULL, decision_calls TEXT,
+    PRIMARY KEY (cell, position, step)
+) WITHOUT ROWID;
 ";
 
 /// Why the journal could not be opened, read or written.

@@ -15,7 +15,8 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    CallId, CallKey, CallRow, Cell, CellId, Measure, NewSample, Outcome, StoreError, reader, schema,
+    CallId, CallKey, CallRow, Cell, CellId, Measure, NewSample, NewSearch, Outcome, SearchMeasure,
+    StoreError, reader, schema, searches,
 };
 
 /// Operations that wait for the writer at most; more make their callers wait.
@@ -88,6 +89,18 @@ enum Operation {
         from: u64,
         to: u64,
         answer: Answer<Vec<(CellId, Measure)>>,
+    },
+    PutSearch {
+        question: NewQuestion,
+        search: NewSearch,
+        samples: Vec<NewSample>,
+        answer: Answer<SearchMeasure>,
+    },
+    FinishedSearches {
+        cell: CellId,
+        from: u64,
+        to: u64,
+        answer: Answer<Vec<SearchMeasure>>,
     },
 }
 
@@ -208,6 +221,39 @@ impl Store {
     ) -> Result<Vec<(CellId, Measure)>, StoreError> {
         self.ask(|answer| Operation::Finished {
             cells,
+            from,
+            to,
+            answer,
+        })
+        .await
+    }
+
+    /// Records a finished search with its question and the samples that follow from it, and gives its
+    /// numbers. A search at the same place is replaced.
+    pub async fn put_search(
+        &self,
+        question: NewQuestion,
+        search: NewSearch,
+        samples: Vec<NewSample>,
+    ) -> Result<SearchMeasure, StoreError> {
+        self.ask(|answer| Operation::PutSearch {
+            question,
+            search,
+            samples,
+            answer,
+        })
+        .await
+    }
+
+    /// The searches of `cell` at positions `from..to` that need no more work: all but failed ones.
+    pub async fn finished_searches(
+        &self,
+        cell: CellId,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<SearchMeasure>, StoreError> {
+        self.ask(|answer| Operation::FinishedSearches {
+            cell,
             from,
             to,
             answer,
@@ -340,6 +386,22 @@ impl Batch<'_> {
             } => {
                 self.settle(answer, |db| finished(db, &cells, from, to));
             }
+            Operation::PutSearch {
+                question,
+                search,
+                samples,
+                answer,
+            } => {
+                self.settle(answer, |db| searches::put(db, &question, &search, &samples));
+            }
+            Operation::FinishedSearches {
+                cell,
+                from,
+                to,
+                answer,
+            } => {
+                self.settle(answer, |db| searches::finished(db, cell, from, to));
+            }
         }
     }
 
@@ -419,7 +481,7 @@ fn put_call(db: &Connection, key: CallKey, call: &CallRow) -> Result<CallId, Sto
     Ok(CallId(id))
 }
 
-fn put_sample(db: &Connection, q: &NewQuestion, s: &NewSample) -> Result<Measure, StoreError> {
+pub(super) fn put_question(db: &Connection, q: &NewQuestion) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT OR REPLACE INTO question (dataset, position, id, question, gold, kind) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -427,7 +489,20 @@ fn put_sample(db: &Connection, q: &NewQuestion, s: &NewSample) -> Result<Measure
     .execute(params![
         q.dataset, q.position, q.id, q.question, q.gold, q.kind
     ])?;
+    Ok(())
+}
 
+fn put_sample(db: &Connection, q: &NewQuestion, s: &NewSample) -> Result<Measure, StoreError> {
+    put_question(db, q)?;
+    insert_sample(db, s)?;
+    let recorded = db
+        .prepare_cached(reader::MEASURE_AT)?
+        .query_row(params![s.cell.0, s.position, s.repeat], reader::measure)?;
+    Ok(recorded)
+}
+
+/// Records a sample whose question is recorded.
+pub(super) fn insert_sample(db: &Connection, s: &NewSample) -> Result<(), StoreError> {
     let estimate = estimate_sums(db, &s.estimate_calls)?;
     let ids = s
         .estimate_calls
@@ -458,10 +533,7 @@ fn put_sample(db: &Connection, q: &NewQuestion, s: &NewSample) -> Result<Measure
         s.error.as_ref().map(|(_, text)| text),
         s.repeat,
     ])?;
-    let recorded = db
-        .prepare_cached(reader::MEASURE_AT)?
-        .query_row(params![s.cell.0, s.position, s.repeat], reader::measure)?;
-    Ok(recorded)
+    Ok(())
 }
 
 #[derive(Default)]
