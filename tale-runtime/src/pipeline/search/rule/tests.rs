@@ -1,6 +1,8 @@
 //! The rule on synthetic models.
 
-use proptest::prelude::*;
+use proptest::prelude::{
+    Just, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
+};
 
 use super::*;
 
@@ -161,9 +163,11 @@ fn any_strategy() -> impl proptest::strategy::Strategy<Value = Strategy> {
         Just(Strategy::Paper),
         Just(Strategy::AsPrinted),
         Just(Strategy::Reference),
-        (0_u32..200, 0_u32..12).prop_map(|(min_gain, max_extra)| Strategy::Refine {
-            min_gain,
-            max_extra
+        proptest::strategy::Strategy::prop_map((0_u32..200, 0_u32..12), |(min_gain, max_extra)| {
+            Strategy::Refine {
+                min_gain,
+                max_extra,
+            }
         }),
     ]
 }
