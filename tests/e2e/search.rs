@@ -150,7 +150,7 @@ fn a_search_halves_until_refused_and_leaves_what_its_contract_names() {
     );
     assert_eq!(
         row("searched")["output_tokens"],
-        (3 * 25 + 2 * 200) as f64 / 5.0
+        f64::from(3 * 25 + 2 * 200) / 5.0
     );
 }
 
