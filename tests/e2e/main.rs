@@ -13,3 +13,4 @@ mod resume;
 mod scale;
 mod search;
 mod support;
+mod third_party;

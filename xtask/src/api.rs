@@ -150,7 +150,11 @@ fn address(filter: &[OsString]) -> Result<()> {
         .args(["--", "--skip", NOT_HERE])
         .args(filter)
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", "-Zsanitizer=address")
+        // The runtime is part of the test's binary, where the library has to find it.
+        .env(
+            "RUSTFLAGS",
+            "-Zsanitizer=address -Clink-arg=-Wl,--export-dynamic",
+        )
         .env(
             "ASAN_OPTIONS",
             "detect_leaks=1:detect_stack_use_after_return=1",

@@ -88,6 +88,7 @@ const RULES: &[Rule] = &[
     plugins_look_alike,
     packages_share_the_lints,
     links_lead_somewhere,
+    excerpts_are_of_their_file,
 ];
 
 pub(crate) fn tidy() -> Result<()> {
@@ -364,6 +365,38 @@ fn link_targets(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// A block of code that begins with "```rust from=PATH" stands in the file PATH, line by line, so that
+/// what a document shows is what is compiled and tested.
+fn excerpts_are_of_their_file(files: &[Source]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for document in files.iter().filter(|file| has_ending(&file.path, "md")) {
+        let mut lines = document.lines();
+        while let Some((number, line)) = lines.next() {
+            let Some(path) = line
+                .strip_prefix("```")
+                .and_then(|info| info.split_once(" from="))
+                .map(|(_, path)| path.trim())
+            else {
+                continue;
+            };
+            let block: String = lines
+                .by_ref()
+                .map(|(_, line)| line)
+                .take_while(|line| !line.starts_with("```"))
+                .flat_map(|line| [line, "\n"])
+                .collect();
+            match files.iter().find(|file| file.path == path) {
+                Some(file) if file.text.contains(&block) => {}
+                Some(_) => {
+                    faults.push(document.fault(number, format!("`{path}` has no such lines")))
+                }
+                None => faults.push(document.fault(number, format!("there is no file `{path}`"))),
+            }
+        }
+    }
+    faults
+}
+
 fn has_ending(path: &str, ending: &str) -> bool {
     Path::new(path)
         .extension()
@@ -471,6 +504,13 @@ mod tests {
             ("Cargo.toml", "[workspace]"),
         ];
         check(packages_share_the_lints, &files, &["b/Cargo.toml:1"]);
+    }
+
+    #[test]
+    fn excerpts_are_compared_with_their_file() {
+        let text = "```rust from=a.rs\nb\nc\n```\n```rust from=a.rs\nc\nb\n```\n```rust from=z.rs\n```\n```rust\nx\n```";
+        let files = [("a.rs", "a\nb\nc\n"), ("x.md", text)];
+        check(excerpts_are_of_their_file, &files, &["x.md:5", "x.md:9"]);
     }
 
     #[test]

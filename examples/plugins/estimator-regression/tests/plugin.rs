@@ -1,6 +1,6 @@
 //! The built library, loaded as `tale` loads it.
 
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
 
 use serde_json::{Value, json};
 use tale_api::{
@@ -11,7 +11,13 @@ use tale_api::{
 };
 use tale_estimator_regression::{Options, SCHEMA};
 
-fn plugin() -> Plugin {
+/// The plugin, loaded once.
+fn plugin() -> &'static Plugin {
+    static LOADED: OnceLock<Plugin> = OnceLock::new();
+    LOADED.get_or_init(load)
+}
+
+fn load() -> Plugin {
     // The library that this test was built with lies beside it.
     let name = format!(
         "{}tale_estimator_regression{}",
@@ -37,7 +43,7 @@ async fn the_loaded_library_keeps_every_rule() {
     ] {
         let mut sample = Sample::new(options);
         sample.env = env();
-        let report = check(&plugin(), ComponentKind::Estimator, "regression", &sample).await;
+        let report = check(plugin(), ComponentKind::Estimator, "regression", &sample).await;
         println!("{report}");
         assert!(report.is_passed(), "{report}");
     }
