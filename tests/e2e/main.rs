@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
 
+mod analysis;
 mod bad_input;
 mod engine;
 mod evaluate;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod dataset;
+mod estimator;
 mod grade;
 mod listing;
 mod model;
@@ -87,6 +88,9 @@ enum Command {
     /// List, fetch and look into data sets
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// Train estimators that ask no model
+    #[command(subcommand)]
+    Estimator(estimator::EstimatorCommand),
     /// Print the JSON Schema of a manifest, for editors
     Schema,
     /// Print a completion script for a shell
@@ -209,6 +213,7 @@ impl Cli {
             Command::Plugin(command) => on_runtime(plugin::plugin(command, global)),
             Command::Model(command) => model::model(command, global),
             Command::Dataset(command) => dataset::dataset(command, global),
+            Command::Estimator(command) => estimator::estimator(command, global),
             Command::Schema => {
                 output::json(&crate::manifest::schema());
                 Ok(Exit::Done)

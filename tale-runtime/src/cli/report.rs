@@ -12,6 +12,9 @@ pub(super) struct ReportArgs {
     /// Run directories
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
+    /// Print each run beside the paper's own figures, in Markdown
+    #[arg(long)]
+    paper: bool,
 }
 
 pub(super) fn report(args: &ReportArgs, global: &Global) -> Outcome {
@@ -22,6 +25,12 @@ pub(super) fn report(args: &ReportArgs, global: &Global) -> Outcome {
         .collect::<Result<_, _>>()?;
     if global.json {
         output::json(&summaries);
+        return Ok(Exit::Done);
+    }
+    if args.paper {
+        for summary in &summaries {
+            output::line(&report::beside_paper(summary));
+        }
         return Ok(Exit::Done);
     }
     output::line(&report::terminal(&summaries, None));

@@ -1,6 +1,7 @@
 //! One pass over the journal, for the numbers, the figures and the lists of the report.
 
 use super::{
+    analysis::{curves::Curve, gather::Gather},
     column::{Column, Point},
     plan::Plan,
     search,
@@ -32,6 +33,8 @@ pub(super) struct Group {
     pub(super) shapes: Vec<Shape>,
     /// TALE-EP against vanilla CoT, where both were run.
     pub(super) saved: Option<Saved>,
+    /// Questions under several budgets.
+    pub(super) curves: Vec<Curve>,
     /// The highest position any method has come to.
     pub(super) last_position: u64,
 }
@@ -77,8 +80,10 @@ impl Findings {
         let plan = Plan::read(reader)?;
         let cells = reader.cells()?;
         let (mut rows, mut paired, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+        let mut analysis = Vec::new();
         for cells in grouped(&cells) {
             let mut group = Group::new(&cells);
+            let mut gather = Gather::default();
             let baseline = match cells.iter().find(|(_, c)| c.method == BASELINE) {
                 Some((id, cell)) => Some(Column::read(reader, *id, cell)?),
                 None => None,
@@ -99,8 +104,11 @@ impl Findings {
                     }
                 }
                 group.add(column);
+                gather.add(column);
                 rows.push(column.row.clone());
             }
+            group.curves = gather.curves();
+            analysis.push(gather.finish(&group.llm, &group.dataset, plan.alpha()));
             groups.push(group);
         }
         let errors = rows.iter().map(|r| r.errors).sum();
@@ -118,6 +126,7 @@ impl Findings {
             rows,
             paired,
             searches: search::numbers(reader, &cells)?,
+            analysis,
         };
         Ok(Self {
             summary,
@@ -135,6 +144,7 @@ impl Group {
             cells: cells.to_vec(),
             shapes: Vec::new(),
             saved: None,
+            curves: Vec::new(),
             last_position: 0,
         }
     }

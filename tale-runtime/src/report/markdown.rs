@@ -1,6 +1,6 @@
 //! `report.md`: the numbers for a repository, an issue or a chat.
 
-use super::{figures::Figure, findings::Findings, savings, table, words};
+use super::{analysis::sheets, figures::Figure, findings::Findings, savings, table, words};
 
 /// The report as GitHub's Markdown. The figures stand beside it under `figures/`.
 pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
@@ -43,6 +43,21 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
         parts.push("## Budget search".to_owned());
         let sentences = summary.searches.iter().map(|s| words::plain(&s.sentence()));
         parts.push(sentences.collect::<Vec<_>>().join("\n\n"));
+    }
+    for analysis in &summary.analysis {
+        let of = if one {
+            String::new()
+        } else {
+            format!(
+                ": {} on {}",
+                words::plain(&analysis.llm),
+                words::plain(&analysis.dataset)
+            )
+        };
+        for mut sheet in sheets::of(analysis) {
+            sheet.title.push_str(&of);
+            parts.push(sheet.markdown("##").trim_end().to_owned());
+        }
     }
     let notes = table::notes(summary);
     if !notes.is_empty() {

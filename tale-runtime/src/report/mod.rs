@@ -5,12 +5,14 @@
 //! time, from a run that was interrupted, or by a newer `tale`. A data set of a million questions is
 //! read one sample at a time; what pairing and figures need is kept in 24 bytes a sample.
 
+mod analysis;
 mod column;
 mod figures;
 mod files;
 mod findings;
 mod html;
 mod markdown;
+mod paper;
 mod plan;
 mod samples;
 mod savings;
@@ -25,6 +27,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use analysis::{
+    AlphaStep, Analysis, BudgetStep, Curves, Example, IdealRanges, Interval, OracleBound, Scores,
+    SearchFindings, Share,
+};
+pub(crate) use analysis::{
+    sheets::estimators_markdown,
+    training::{Judged, Searched, held_out, held_out_median, searched},
+};
+pub use paper::beside_paper;
 pub use savings::savings;
 pub use search::SearchNumbers;
 pub use stats::{Ratio, mcnemar_exact, ratio, wilson95};

@@ -29,4 +29,12 @@ impl Plan {
             whole,
         })
     }
+
+    /// The manifest's factor on estimates; 1 where it says nothing.
+    pub(super) fn alpha(&self) -> f64 {
+        let whole = self.whole.as_ref();
+        whole
+            .and_then(|w| w.pointer("/estimator/alpha")?.as_f64())
+            .unwrap_or(1.0)
+    }
 }

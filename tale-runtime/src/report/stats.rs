@@ -99,6 +99,52 @@ pub fn ratio(pairs: &[(u32, u32)]) -> Option<Ratio> {
     Some(Ratio { value, ci95 })
 }
 
+/// The mean of `values` with its 95% interval over the choice of questions: up to 10,000 values a
+/// percentile bootstrap, above that the normal approximation. `None` of nothing.
+#[must_use]
+pub(super) fn mean95(values: &[f64]) -> Option<(f64, Option<[f64; 2]>)> {
+    let n = values.len() as f64;
+    let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len() as f64;
+    if values.is_empty() {
+        return None;
+    }
+    let value = mean(values);
+    let ci95 = if values.len() <= BOOTSTRAP_PAIRS {
+        resample95(values, mean)
+    } else {
+        let squares: f64 = values.iter().map(|x| (x - value).powi(2)).sum();
+        let half = Z95 * (squares / (n * (n - 1.0))).sqrt();
+        Some([value - half, value + half])
+    };
+    Some((value, ci95))
+}
+
+/// A percentile bootstrap of any statistic of a sample, with as many resamples as 20,000,000 draws
+/// allow, at least 200. `None` below five values, and above 100,000, where it would take longer
+/// than it is worth.
+#[must_use]
+pub(super) fn resample95<T: Copy>(
+    sample: &[T],
+    statistic: impl Fn(&[T]) -> f64,
+) -> Option<[f64; 2]> {
+    if !(FEWEST_PAIRS..=100_000).contains(&sample.len()) {
+        return None;
+    }
+    let resamples = (20_000_000 / sample.len()).clamp(200, RESAMPLES);
+    let mut random = SplitMix64(SEED);
+    let mut drawn = sample.to_vec();
+    let mut values: Vec<f64> = (0..resamples)
+        .map(|_| {
+            for slot in &mut drawn {
+                *slot = sample[random.below(sample.len())];
+            }
+            statistic(&drawn)
+        })
+        .collect();
+    values.sort_by(f64::total_cmp);
+    Some([quantile(&values, 0.025), quantile(&values, 0.975)])
+}
+
 fn bootstrap95(pairs: &[(u32, u32)], value: f64) -> [f64; 2] {
     let mut random = SplitMix64(SEED);
     let mut ratios: Vec<f64> = (0..RESAMPLES)
@@ -313,6 +359,23 @@ mod tests {
             })
             .count();
         assert!((180..=199).contains(&held), "{held} of 200");
+    }
+
+    /// The standard error of a mean is known, so the bootstrap's interval is about ±1.96 of it.
+    #[test]
+    fn interval_of_a_mean_is_that_of_its_standard_error() {
+        let values: Vec<f64> = (0..100).map(f64::from).collect();
+        let (mean, ci) = mean95(&values).unwrap();
+        close(mean, 49.5, 1e-12);
+        // Population deviation 28.866 over the root of 100.
+        let [low, high] = ci.unwrap();
+        close(low, 49.5 - 1.96 * 2.8866, 0.4);
+        close(high, 49.5 + 1.96 * 2.8866, 0.4);
+        let many: Vec<f64> = (0..20_000).map(|i| f64::from(i % 100)).collect();
+        let [low, high] = mean95(&many).unwrap().1.unwrap();
+        close(high - low, 2.0 * 1.96 * 28.867 / 20_000_f64.sqrt(), 1e-3);
+        assert_eq!(mean95(&[]), None);
+        assert_eq!(mean95(&[1.0; 4]).unwrap().1, None);
     }
 
     #[test]

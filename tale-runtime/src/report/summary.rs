@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    analysis::Analysis,
     column::{Column, Point},
     search::SearchNumbers,
     stats::{mcnemar_exact, ratio, real, wilson95},
@@ -27,6 +28,9 @@ pub struct Summary {
     /// Budget searches, one row per model × data set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub searches: Vec<SearchNumbers>,
+    /// What the numbers mean together, per model and data set.
+    #[serde(default)]
+    pub analysis: Vec<Analysis>,
 }
 
 /// What one method did on one data set with one model.
@@ -310,7 +314,7 @@ impl Mean {
 
 /// `x` to 12 significant digits: more than any of these numbers means, and fewer than the last bits
 /// that the order of a summation leaves.
-fn neat(x: f64) -> f64 {
+pub(super) fn neat(x: f64) -> f64 {
     format!("{x:.11e}")
         .parse()
         .expect("what f64 prints, f64 reads")

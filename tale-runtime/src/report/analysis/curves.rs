@@ -4,25 +4,25 @@ use super::ideal::Trial;
 
 /// A question under several budgets, smallest first, no budget twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Curve {
+pub(crate) struct Curve {
     trials: Vec<Trial>,
 }
 
 /// Where the tokens of a curve rise again as its budget falls: token elasticity (paper, Section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// The budget with the fewest output tokens; of equals the smallest.
-    pub budget: u32,
+    pub(crate) budget: u32,
     /// Output tokens there.
-    pub fewest: u32,
+    pub(crate) fewest: u32,
     /// Output tokens under the smallest budget.
-    pub at_smallest: u32,
+    pub(crate) at_smallest: u32,
 }
 
 impl Turn {
     /// Whether the smallest budget costs more than the best one.
     #[must_use]
-    pub fn is_elastic(self) -> bool {
+    pub(crate) fn is_elastic(self) -> bool {
         self.at_smallest > self.fewest
     }
 }
@@ -30,7 +30,7 @@ impl Turn {
 impl Curve {
     /// Of several trials under one budget the last counts.
     #[must_use]
-    pub fn new(trials: &[Trial]) -> Self {
+    pub(crate) fn new(trials: &[Trial]) -> Self {
         let by_budget: std::collections::BTreeMap<u32, Trial> =
             trials.iter().map(|t| (t.budget, *t)).collect();
         Self {
@@ -40,7 +40,7 @@ impl Curve {
 
     /// The trials, smallest budget first.
     #[must_use]
-    pub fn trials(&self) -> &[Trial] {
+    pub(crate) fn trials(&self) -> &[Trial] {
         &self.trials
     }
 
@@ -48,7 +48,7 @@ impl Curve {
     /// smaller one (the paper's notion of a monotone sample). `None` where there are not trials on
     /// both sides, since then one half of the claim is empty.
     #[must_use]
-    pub fn is_monotone(&self, searched: u32) -> Option<bool> {
+    pub(crate) fn is_monotone(&self, searched: u32) -> Option<bool> {
         let split = self.trials.partition_point(|t| t.budget < searched);
         let (below, above) = self.trials.split_at(split);
         if below.is_empty() || above.is_empty() {
@@ -60,7 +60,7 @@ impl Curve {
     /// Whether some split makes the answers wrong below it and right above it: monotone without a
     /// search. `None` below two trials or where the answers are all right or all wrong.
     #[must_use]
-    pub fn is_monotone_somewhere(&self) -> Option<bool> {
+    pub(crate) fn is_monotone_somewhere(&self) -> Option<bool> {
         let first_right = self.trials.iter().position(|t| t.right)?;
         let any_wrong = self.trials.iter().any(|t| !t.right);
         any_wrong.then(|| self.trials[first_right..].iter().all(|t| t.right))
@@ -68,7 +68,7 @@ impl Curve {
 
     /// Where its tokens are fewest; `None` below two trials.
     #[must_use]
-    pub fn turn(&self) -> Option<Turn> {
+    pub(crate) fn turn(&self) -> Option<Turn> {
         let smallest = self.trials.first()?;
         let best = self.trials.iter().min_by_key(|t| (t.tokens, t.budget))?;
         (self.trials.len() > 1).then_some(Turn {
@@ -111,7 +111,10 @@ mod tests {
         assert_eq!(gap.is_monotone_somewhere(), Some(false));
         assert_eq!(good.is_monotone_somewhere(), Some(true));
         assert_eq!(curve(&[(10, 9, true)]).is_monotone_somewhere(), None);
-        assert_eq!(curve(&[(10, 9, false), (20, 9, false)]).is_monotone_somewhere(), None);
+        assert_eq!(
+            curve(&[(10, 9, false), (20, 9, false)]).is_monotone_somewhere(),
+            None
+        );
     }
 
     #[test]
@@ -124,7 +127,12 @@ mod tests {
         let obedient = curve(&[(10, 9, false), (50, 40, true)]).turn().unwrap();
         assert!(!obedient.is_elastic());
         // Equal tokens: the smallest budget is the best, and nothing has risen.
-        assert!(!curve(&[(10, 40, true), (50, 40, true)]).turn().unwrap().is_elastic());
+        assert!(
+            !curve(&[(10, 40, true), (50, 40, true)])
+                .turn()
+                .unwrap()
+                .is_elastic()
+        );
         assert_eq!(curve(&[(10, 9, false)]).turn(), None);
     }
 

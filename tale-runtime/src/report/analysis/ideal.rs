@@ -2,28 +2,28 @@
 
 /// A budget under which a question was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// The budget asked for, in tokens.
-    pub budget: u32,
+    pub(crate) budget: u32,
     /// Output tokens of the answer.
-    pub tokens: u32,
+    pub(crate) tokens: u32,
     /// Whether it was right.
-    pub right: bool,
+    pub(crate) right: bool,
 }
 
 /// Budgets from `low` to `high`, both included, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
+pub(crate) struct Range {
     /// The smallest.
-    pub low: u32,
+    pub(crate) low: u32,
     /// The largest.
-    pub high: u32,
+    pub(crate) high: u32,
 }
 
 impl Range {
     /// How far `budget` lies outside; 0 inside.
     #[must_use]
-    pub fn distance(self, budget: u32) -> u32 {
+    pub(crate) fn distance(self, budget: u32) -> u32 {
         self.low
             .saturating_sub(budget)
             .max(budget.saturating_sub(self.high))
@@ -36,7 +36,7 @@ impl Range {
 ///
 /// Of several trials under one budget the last counts.
 #[must_use]
-pub fn ideal_range(trials: &[Trial]) -> Option<Range> {
+pub(crate) fn ideal_range(trials: &[Trial]) -> Option<Range> {
     let by_budget: std::collections::BTreeMap<u32, Trial> =
         trials.iter().map(|t| (t.budget, *t)).collect();
     let right: Vec<Trial> = by_budget.into_values().filter(|t| t.right).collect();
@@ -106,7 +106,10 @@ mod tests {
     #[test]
     fn distance_is_to_the_nearer_end() {
         let range = Range { low: 20, high: 40 };
-        assert_eq!([5, 20, 30, 40, 55].map(|b| range.distance(b)), [15, 0, 0, 0, 15]);
+        assert_eq!(
+            [5, 20, 30, 40, 55].map(|b| range.distance(b)),
+            [15, 0, 0, 0, 15]
+        );
     }
 
     proptest! {

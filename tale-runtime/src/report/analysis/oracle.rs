@@ -11,24 +11,24 @@ struct Best {
 
 /// Takes answers and keeps, per question, the cheapest right one; where none is right, the cheapest.
 #[derive(Clone, Debug, Default)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     best: BTreeMap<u64, Best>,
 }
 
 /// What the oracle reaches.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// Questions with at least one graded answer of known length.
-    pub n: u64,
+    pub(crate) n: u64,
     /// Those that some method got right.
-    pub right: u64,
+    pub(crate) right: u64,
     /// Output tokens of the chosen answers, one per question in the order of the data set.
-    pub tokens: Vec<u32>,
+    pub(crate) tokens: Vec<u32>,
 }
 
 impl Oracle {
     /// Takes one answer to the question at `position`; `tokens` with the estimate's.
-    pub fn add(&mut self, position: u64, right: bool, tokens: u32) {
+    pub(crate) fn add(&mut self, position: u64, right: bool, tokens: u32) {
         let new = Best { right, tokens };
         let best = self.best.entry(position).or_insert(new);
         if (new.right, std::cmp::Reverse(new.tokens)) > (best.right, std::cmp::Reverse(best.tokens))
@@ -39,7 +39,7 @@ impl Oracle {
 
     /// The bound; `None` without answers.
     #[must_use]
-    pub fn bound(&self) -> Option<Bound> {
+    pub(crate) fn bound(&self) -> Option<Bound> {
         let tokens: Vec<u32> = self.best.values().map(|b| b.tokens).collect();
         (!tokens.is_empty()).then(|| Bound {
             n: self.best.len() as u64,

@@ -4,21 +4,21 @@ use super::ideal::Range;
 
 /// How estimates compare with the ideal budget ranges of their questions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Quality {
+pub(crate) struct Quality {
     /// Questions with both an estimate and a range.
-    pub n: u64,
+    pub(crate) n: u64,
     /// Estimates within the range.
-    pub in_range: u64,
+    pub(crate) in_range: u64,
     /// Mean distance in tokens of the others to the nearer end of their range.
-    pub out_of_range_distance: Option<f64>,
+    pub(crate) out_of_range_distance: Option<f64>,
     /// Mean distance in tokens to the middle of the range, over all.
-    pub mean_abs_error: Option<f64>,
+    pub(crate) mean_abs_error: Option<f64>,
 }
 
 /// Compares pairs of estimate and range.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts below 2⁵³ are exact")]
-pub fn quality(pairs: &[(u32, Range)]) -> Quality {
+pub(crate) fn quality(pairs: &[(u32, Range)]) -> Quality {
     let n = pairs.len() as u64;
     let outside: Vec<f64> = pairs
         .iter()

@@ -3,21 +3,20 @@
 
 /// One answered and graded sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Whether it was right.
-    pub right: bool,
+    pub(crate) right: bool,
     /// Its length in output tokens.
-    pub tokens: u32,
+    pub(crate) tokens: u32,
 }
 
-/// Hard-k concise accuracy: the share of answers that are right and at most `k` tokens long.
+/// The answers that are right and at most `k` tokens long; as a share of all it is hard-k concise
+/// accuracy.
 ///
-/// Nayab et al., arXiv 2407.19825. `None` without answers.
+/// Nayab et al., arXiv 2407.19825.
 #[must_use]
-pub fn hca(answers: &[Answer], k: f64) -> Option<f64> {
-    mean(answers, |a| {
-        f64::from(u8::from(a.right && f64::from(a.tokens) <= k))
-    })
+pub(crate) fn hca(answers: &[Answer], k: u32) -> u64 {
+    answers.iter().filter(|a| a.right && a.tokens <= k).count() as u64
 }
 
 /// Soft-k concise accuracy: a right answer of more than `k` tokens still counts, by
@@ -25,7 +24,7 @@ pub fn hca(answers: &[Answer], k: f64) -> Option<f64> {
 ///
 /// Nayab et al., arXiv 2407.19825. `None` without answers.
 #[must_use]
-pub fn sca(answers: &[Answer], k: f64, alpha: f64) -> Option<f64> {
+pub(crate) fn sca(answers: &[Answer], k: f64, alpha: f64) -> Option<f64> {
     mean(answers, |a| {
         if a.right {
             ((k - f64::from(a.tokens)) / alpha).exp().min(1.0)
@@ -40,7 +39,7 @@ pub fn sca(answers: &[Answer], k: f64, alpha: f64) -> Option<f64> {
 ///
 /// Nayab et al., arXiv 2407.19825. `None` without answers.
 #[must_use]
-pub fn cca(answers: &[Answer], k: f64, alpha: f64, beta: f64) -> Option<f64> {
+pub(crate) fn cca(answers: &[Answer], k: f64, alpha: f64, beta: f64) -> Option<f64> {
     let centre = mean(answers, |a| f64::from(a.tokens))?;
     let variance = mean(answers, |a| (f64::from(a.tokens) - centre).powi(2))?;
     let steady = ((beta - variance.sqrt()) / beta).exp().min(1.0);
@@ -52,14 +51,14 @@ pub fn cca(answers: &[Answer], k: f64, alpha: f64, beta: f64) -> Option<f64> {
 /// Du et al., arXiv 2511.05722, as the authors' code computes it. At the lengths of grade-school
 /// answers its penalty is small: 0.95 points at 1,000 tokens.
 #[must_use]
-pub fn ock_score(accuracy: f64, tokens: f64) -> f64 {
+pub(crate) fn ock_score(accuracy: f64, tokens: f64) -> f64 {
     accuracy * 100.0 - 10.0 * (tokens / 10_000.0).ln_1p()
 }
 
 /// Which of the `points` (tokens, accuracy) lie on the front: no other is at least as accurate for
 /// at most as many tokens and better in one of the two. Equal points are all on it or all off it.
 #[must_use]
-pub fn front(points: &[(f64, f64)]) -> Vec<bool> {
+pub(crate) fn front(points: &[(f64, f64)]) -> Vec<bool> {
     let beats = |a: &(f64, f64), b: &(f64, f64)| a.0 <= b.0 && a.1 >= b.1 && a != b;
     points
         .iter()
@@ -74,6 +73,7 @@ fn mean(answers: &[Answer], of: impl Fn(&Answer) -> f64) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "short lists")]
 mod tests {
     use proptest::prelude::*;
 
@@ -94,12 +94,17 @@ mod tests {
     fn concise_accuracies_by_hand() {
         // Lengths 50, 100, 110, 140: mean 100, variance (2500 + 0 + 100 + 1600) / 4 = 1050.
         let list = answers(&[(true, 50), (false, 100), (true, 110), (true, 140)]);
-        close(hca(&list, 100.0), 0.25);
-        close(hca(&list, f64::INFINITY), 0.75);
+        assert_eq!(
+            (hca(&list, 100), hca(&list, 109), hca(&list, u32::MAX)),
+            (1, 1, 3)
+        );
         let soft = (1.0 + (-1.0_f64).exp() + (-4.0_f64).exp()) / 4.0;
         close(sca(&list, 100.0, 10.0), soft);
         let sigma = 1050.0_f64.sqrt();
-        close(cca(&list, 100.0, 10.0, 20.0), soft * (1.0 - sigma / 20.0).exp());
+        close(
+            cca(&list, 100.0, 10.0, 20.0),
+            soft * (1.0 - sigma / 20.0).exp(),
+        );
         // A deviation below β costs nothing.
         close(cca(&list, 100.0, 10.0, 40.0), soft);
         assert_eq!(cca(&[], 100.0, 10.0, 40.0), None);
@@ -113,7 +118,14 @@ mod tests {
 
     #[test]
     fn the_front_holds_what_nothing_beats() {
-        let points = [(10.0, 0.3), (20.0, 0.2), (30.0, 0.6), (30.0, 0.5), (40.0, 0.6), (10.0, 0.3)];
+        let points = [
+            (10.0, 0.3),
+            (20.0, 0.2),
+            (30.0, 0.6),
+            (30.0, 0.5),
+            (40.0, 0.6),
+            (10.0, 0.3),
+        ];
         assert_eq!(front(&points), [true, false, true, false, false, true]);
         assert_eq!(front(&[]), Vec::<bool>::new());
     }
@@ -122,13 +134,15 @@ mod tests {
         #[test]
         fn each_score_is_no_more_than_the_softer_one(
             list in proptest::collection::vec((any::<bool>(), 0_u32..400), 1..30),
-            k in 1.0_f64..300.0,
+            k in 1_u32..300,
         ) {
             let list = answers(&list);
-            let (hard, soft) = (hca(&list, k).unwrap(), sca(&list, k, 10.0).unwrap());
-            prop_assert!(hard <= soft + 1e-12);
-            prop_assert!(soft <= hca(&list, f64::INFINITY).unwrap() + 1e-12);
-            prop_assert!(cca(&list, k, 10.0, 40.0).unwrap() <= soft + 1e-12);
+            let share = |right: u64| right as f64 / list.len() as f64;
+            let k_f = f64::from(k);
+            let soft = sca(&list, k_f, 10.0).unwrap();
+            prop_assert!(share(hca(&list, k)) <= soft + 1e-12);
+            prop_assert!(soft <= share(hca(&list, u32::MAX)) + 1e-12);
+            prop_assert!(cca(&list, k_f, 10.0, 40.0).unwrap() <= soft + 1e-12);
         }
 
         #[test]

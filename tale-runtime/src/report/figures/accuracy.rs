@@ -6,8 +6,8 @@ use plotters::{
 };
 
 use super::{
-    super::summary::MethodRow,
-    canvas::{self, Axis, INK, anchored, axes, font},
+    super::{analysis::scores, summary::MethodRow},
+    canvas::{self, Axis, INK, MUTED, anchored, axes, font},
 };
 
 struct Dot<'a> {
@@ -50,6 +50,15 @@ pub(super) fn draw(rows: &[&MethodRow]) -> Option<String> {
     let label = "Accuracy against mean output tokens, one point per method";
     Some(canvas::svg(label, None, |area| {
         let mut chart = axes(area, &x, &y)?;
+        let mut front: Vec<(f64, f64)> = dots
+            .iter()
+            .zip(on_front(&dots))
+            .filter_map(|(d, on)| on.then_some((d.tokens, d.accuracy)))
+            .collect();
+        front.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if front.len() > 1 && dots.len() > 2 {
+            chart.draw_series([PathElement::new(front, MUTED.stroke_width(3))])?;
+        }
         for d in &dots {
             let [low, high] = d.interval;
             let line = d.colour.stroke_width(4);
@@ -77,6 +86,12 @@ pub(super) fn draw(rows: &[&MethodRow]) -> Option<String> {
         }
         Ok(())
     }))
+}
+
+/// Which dots no other beats.
+fn on_front(dots: &[Dot<'_>]) -> Vec<bool> {
+    let points: Vec<(f64, f64)> = dots.iter().map(|d| (d.tokens, d.accuracy)).collect();
+    scores::front(&points)
 }
 
 /// Where the names stand, in per cent: at their points, moved up where they would overlap.

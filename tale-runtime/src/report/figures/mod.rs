@@ -8,6 +8,7 @@ mod accuracy;
 mod budget;
 mod canvas;
 mod distribution;
+mod elasticity;
 mod saved;
 
 use super::{findings::Group, summary::MethodRow};
@@ -37,7 +38,8 @@ pub(super) fn of(group: &Group, rows: &[&MethodRow], prefix: &str) -> Vec<Figure
             "accuracy",
             "Accuracy against tokens",
             "Mean output tokens a question, the estimate's included. Whiskers are 95% Wilson \
-             intervals. Better is up and to the left."
+             intervals. Better is up and to the left; the line joins the methods that no other \
+             beats."
                 .to_owned(),
             accuracy::draw(rows),
         ),
@@ -69,6 +71,14 @@ pub(super) fn of(group: &Group, rows: &[&MethodRow], prefix: &str) -> Vec<Figure
             );
             figure("budget", "Budget asked, tokens used", caption, Some(svg))
         }),
+        figure(
+            "elasticity",
+            "Tokens as the budget falls",
+            "The paper's Figure 2. A thin line is a question, the thick one their mean at each half \
+             doubling of the budget. Where a line rises to the left, a smaller budget costs more."
+                .to_owned(),
+            elasticity::draw(&group.curves),
+        ),
     ]
     .into_iter()
     .flatten()

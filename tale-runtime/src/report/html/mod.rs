@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{
     ReportError,
+    analysis::sheets::{self, Sheet},
     figures::Figure,
     files,
     findings::{Findings, Group},
@@ -54,6 +55,7 @@ struct Section<'a> {
     dataset: &'a str,
     rows: Vec<Row>,
     paired: Vec<Comparison>,
+    sheets: Vec<Sheet>,
     figures: Vec<Picture<'a>>,
     dearer: Option<samples::DearerList>,
 }
@@ -197,6 +199,12 @@ fn section<'a>(
             .map(|r| Row::of(r, summary.pair(&r.llm, &r.dataset, &r.method)))
             .collect(),
         paired: paired.map(Comparison::of).collect(),
+        sheets: summary
+            .analysis
+            .iter()
+            .filter(|a| ours(&a.llm, &a.dataset))
+            .flat_map(sheets::of)
+            .collect(),
         figures: figures
             .iter()
             .map(|f| Picture {

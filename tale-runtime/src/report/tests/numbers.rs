@@ -170,7 +170,7 @@ fn summary_and_samples_have_the_promised_fields_in_order() {
     assert_eq!(lines.len(), 12);
     let line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(lines[8]).unwrap();
     let keys: Vec<&str> = line.keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"id llm dataset method question gold prompt completion answer correct budget input_tokens cached_input_tokens output_tokens estimate_input_tokens estimate_output_tokens cost_usd latency_s finish_reason error estimate_prompt estimate_completion outcome reason fallback");
+    insta::assert_snapshot!(keys.join(" "), @"id llm dataset method question gold prompt completion answer correct budget input_tokens cached_input_tokens output_tokens estimate_input_tokens estimate_output_tokens cost_usd latency_s finish_reason error estimate_prompt estimate_completion outcome reason fallback repeat reasoning_tokens service_tier from_cache");
     insta::assert_json_snapshot!("sample", line);
     assert!(!j.dir.path().join("samples.jsonl.part").exists());
 }
