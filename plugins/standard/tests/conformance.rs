@@ -23,9 +23,9 @@ fn model(dir: &tempfile::TempDir, kind: LearnedKind) -> PathBuf {
         ("2 apples. How many?", 20),
         ("3 pears and 4 plums. How many?", 45),
     ];
-    let model = LearnedModel::train(&questions, how).unwrap();
+    let model = LearnedModel::train(&questions, how).expect("there are questions");
     let path = dir.path().join(format!("{}.json", kind.as_str()));
-    std::fs::write(&path, model.to_json()).unwrap();
+    std::fs::write(&path, model.to_json()).expect("a temporary file can be written");
     path
 }
 

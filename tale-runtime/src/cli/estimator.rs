@@ -78,15 +78,11 @@ pub(super) fn estimator(command: &EstimatorCommand, global: &Global) -> Outcome 
 fn train(args: &TrainArgs, global: &Global) -> Outcome {
     let (mut questions, mut left_out) = (Vec::new(), 0);
     for path in &args.searches {
-        read_lines(path, |line| match searched(line)? {
-            Some(question) => {
-                questions.push(question);
-                Ok(())
-            }
-            None => {
-                left_out += 1;
-                Ok(())
-            }
+        read_lines(path, |line| {
+            let question = searched(line)?;
+            left_out += usize::from(question.is_none());
+            questions.extend(question);
+            Ok(())
         })?;
     }
     let folds = usize::from(args.folds);

@@ -34,6 +34,10 @@ pub(super) fn report(args: &ReportArgs, global: &Global) -> Outcome {
         return Ok(Exit::Done);
     }
     output::line(&report::terminal(&summaries, None));
+    let estimators = report::estimators_across(&args.runs)?;
+    if !estimators.is_empty() {
+        output::line(&report::estimators_markdown(&estimators));
+    }
     for (summary, dir) in summaries.iter().zip(&args.runs) {
         if let Some(savings) = report::savings(summary) {
             output::line(&format!("{}: {savings}", summary.name));

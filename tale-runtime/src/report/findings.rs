@@ -1,7 +1,7 @@
 //! One pass over the journal, for the numbers, the figures and the lists of the report.
 
 use super::{
-    analysis::{curves::Curve, gather::Gather},
+    analysis::{curves::Curve, gather::Gather, searches::Searches},
     column::{Column, Point},
     plan::Plan,
     search,
@@ -35,6 +35,8 @@ pub(super) struct Group {
     pub(super) saved: Option<Saved>,
     /// Questions under several budgets.
     pub(super) curves: Vec<Curve>,
+    /// Output tokens of each searched question, without and with the budget found. Thinned.
+    pub(super) searched: Vec<(u32, u32)>,
     /// The highest position any method has come to.
     pub(super) last_position: u64,
 }
@@ -81,9 +83,11 @@ impl Findings {
         let cells = reader.cells()?;
         let (mut rows, mut paired, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         let mut analysis = Vec::new();
+        let searched = reader.search_cells()?;
         for cells in grouped(&cells) {
             let mut group = Group::new(&cells);
             let mut gather = Gather::default();
+            let mut searches = Searches::default();
             let baseline = match cells.iter().find(|(_, c)| c.method == BASELINE) {
                 Some((id, cell)) => Some(Column::read(reader, *id, cell)?),
                 None => None,
@@ -107,8 +111,20 @@ impl Findings {
                 gather.add(column);
                 rows.push(column.row.clone());
             }
+            for (id, _) in cells.iter().filter(|(id, _)| searched.contains(id)) {
+                reader.for_each_search(*id, |search| {
+                    searches.add(&search);
+                    if let Some(budget) = search.kept().and_then(|a| a.budget) {
+                        gather.found(search.measure.position, budget);
+                    }
+                    Ok::<(), StoreError>(())
+                })?;
+            }
             group.curves = gather.curves();
-            analysis.push(gather.finish(&group.llm, &group.dataset, plan.alpha()));
+            group.searched = thinned(&searches.pairs());
+            let mut found = gather.finish(&group.llm, &group.dataset, plan.alpha());
+            found.search = searches.finish();
+            analysis.push(found);
             groups.push(group);
         }
         let errors = rows.iter().map(|r| r.errors).sum();
@@ -145,6 +161,7 @@ impl Group {
             shapes: Vec::new(),
             saved: None,
             curves: Vec::new(),
+            searched: Vec::new(),
             last_position: 0,
         }
     }

@@ -1,6 +1,33 @@
 //! `report.md`: the numbers for a repository, an issue or a chat.
 
-use super::{analysis::sheets, figures::Figure, findings::Findings, savings, table, words};
+use super::{
+    analysis::{Example, sheets},
+    figures::Figure,
+    findings::Findings,
+    savings, table, words,
+};
+
+/// The paper's Figure 1: a question with its two answers, as quotations.
+fn example_text(e: &Example) -> String {
+    let quoted = |text: &str| {
+        let lines = text
+            .trim()
+            .lines()
+            .map(|l| format!("> {}", words::plain(l)));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    format!(
+        "The question whose saving is the median, `{}`:\n\n{}\n\nVanilla CoT, {} tokens:\n\n{}\n\nUnder a \
+         budget of {} tokens, {} tokens:\n\n{}",
+        e.id.replace('`', "'"),
+        quoted(&e.question),
+        e.vanilla_tokens,
+        quoted(&e.vanilla),
+        e.budget,
+        e.kept_tokens,
+        quoted(&e.kept)
+    )
+}
 
 /// The report as GitHub's Markdown. The figures stand beside it under `figures/`.
 pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
@@ -57,6 +84,10 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
         for mut sheet in sheets::of(analysis) {
             sheet.title.push_str(&of);
             parts.push(sheet.markdown("##").trim_end().to_owned());
+        }
+        if let Some(example) = analysis.search.as_ref().and_then(|s| s.example.as_ref()) {
+            parts.push(format!("## One question without and with its budget{of}"));
+            parts.push(example_text(example));
         }
     }
     let notes = table::notes(summary);

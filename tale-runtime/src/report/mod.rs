@@ -32,6 +32,7 @@ pub use analysis::{
     SearchFindings, Share,
 };
 pub(crate) use analysis::{
+    across::estimators_across,
     sheets::estimators_markdown,
     training::{Judged, Searched, held_out, held_out_median, searched},
 };

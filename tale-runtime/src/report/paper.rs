@@ -14,7 +14,7 @@ use super::{
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Paper {
-    paper: String,
+    source: String,
     table: Vec<Table>,
     figure: Vec<Single>,
 }
@@ -82,7 +82,7 @@ pub fn beside_paper(summary: &Summary) -> String {
     let mut parts = vec![format!(
         "# {} beside the paper ({})",
         words::plain(&summary.name),
-        paper.paper
+        paper.source
     )];
     let tables: Vec<String> = paper
         .table

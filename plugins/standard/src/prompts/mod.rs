@@ -199,12 +199,12 @@ impl PromptSet {
         if let Ok(built_in) = name.parse() {
             return Ok(built_in);
         }
-        if self.limit_of(name) == Some(None) {
+        if self.any(name).is_some_and(|t| t.limit().is_none()) {
             return Ok(Method::Template(name.to_owned()));
         }
         let limited = name.rsplit_once('-').and_then(|(template, digits)| {
             Some(Method::Limited {
-                unit: self.limit_of(template)??,
+                unit: self.any(template)?.limit()?,
                 limit: method::positive(digits)?,
                 template: template.to_owned(),
             })
@@ -230,12 +230,12 @@ impl PromptSet {
         names
     }
 
-    /// What the template `name` counts; the outer `None` if there is no such template.
-    fn limit_of(&self, name: &str) -> Option<Option<LimitUnit>> {
+    /// A template of this name, whatever it is for.
+    fn any(&self, name: &str) -> Option<&Template> {
         self.templates
             .iter()
             .find(|((_, _, known), _)| known == name && known != UNDER_BUDGET)
-            .map(|(_, prompt)| prompt.template.limit())
+            .map(|(_, prompt)| &prompt.template)
     }
 
     /// The conversation that puts `question` to a model under `method`.

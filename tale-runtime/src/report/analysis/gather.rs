@@ -181,7 +181,8 @@ pub(in crate::report) fn ideal_ranges(ranges: &[Range]) -> Option<IdealRanges> {
     })
 }
 
-fn is_estimated(method: &str) -> bool {
+/// Whether an estimator sets the budgets of the method.
+pub(super) fn is_estimated(method: &str) -> bool {
     method == SUBJECT || method.starts_with("tale-ep@")
 }
 

@@ -4,12 +4,14 @@
 //! The files beside this one are pure functions on plain data; [`gather`] fills them from a journal,
 //! `sheets` writes them as tables.
 
+pub(super) mod across;
 pub(super) mod curves;
 pub(super) mod gather;
 pub(crate) mod ideal;
 pub(super) mod oracle;
 pub(crate) mod quality;
 pub(super) mod scores;
+pub(super) mod searches;
 pub(super) mod sheets;
 pub(super) mod training;
 

@@ -70,7 +70,10 @@ impl Searches {
 
     /// Vanilla and kept tokens of each question, for the figure.
     pub(in crate::report) fn pairs(&self) -> Vec<(u32, u32)> {
-        self.tokens.iter().map(|&(kept, vanilla)| (vanilla, kept)).collect()
+        self.tokens
+            .iter()
+            .map(|&(kept, vanilla)| (vanilla, kept))
+            .collect()
     }
 
     /// `None` without searches.
@@ -100,13 +103,18 @@ impl Searches {
 }
 
 /// The attempt as a trial; the vanilla answer as one under its own length.
-fn trial(attempt: &AttemptRow) -> Option<Trial> {
+pub(super) fn trial(attempt: &AttemptRow) -> Option<Trial> {
     let tokens = small(attempt.output_tokens?);
     Some(Trial {
         budget: attempt.budget.unwrap_or(tokens),
         tokens,
-        right: attempt.outcome == Outcome::Correct,
+        right: is_right(attempt),
     })
+}
+
+/// Whether the attempt's answer is right.
+pub(super) fn is_right(attempt: &AttemptRow) -> bool {
+    attempt.outcome == Outcome::Correct
 }
 
 /// Tokens beyond 2³² are no tokens anybody counts.

@@ -10,6 +10,7 @@ mod canvas;
 mod distribution;
 mod elasticity;
 mod saved;
+mod searched;
 
 use super::{findings::Group, summary::MethodRow};
 
@@ -78,6 +79,14 @@ pub(super) fn of(group: &Group, rows: &[&MethodRow], prefix: &str) -> Vec<Figure
              doubling of the budget. Where a line rises to the left, a smaller budget costs more."
                 .to_owned(),
             elasticity::draw(&group.curves),
+        ),
+        figure(
+            "searched",
+            "What the searched budget saves",
+            "The paper's Figure 3: output tokens of each question whose vanilla answer was right, and \
+             of the answer that its search kept."
+                .to_owned(),
+            searched::draw(&group.searched),
         ),
     ]
     .into_iter()

@@ -12,7 +12,10 @@ use serde::Serialize;
 
 use super::{
     ReportError,
-    analysis::sheets::{self, Sheet},
+    analysis::{
+        Example,
+        sheets::{self, Sheet},
+    },
     figures::Figure,
     files,
     findings::{Findings, Group},
@@ -56,6 +59,7 @@ struct Section<'a> {
     rows: Vec<Row>,
     paired: Vec<Comparison>,
     sheets: Vec<Sheet>,
+    example: Option<&'a Example>,
     figures: Vec<Picture<'a>>,
     dearer: Option<samples::DearerList>,
 }
@@ -205,6 +209,11 @@ fn section<'a>(
             .filter(|a| ours(&a.llm, &a.dataset))
             .flat_map(sheets::of)
             .collect(),
+        example: summary
+            .analysis
+            .iter()
+            .filter(|a| ours(&a.llm, &a.dataset))
+            .find_map(|a| a.search.as_ref()?.example.as_ref()),
         figures: figures
             .iter()
             .map(|f| Picture {
