@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use crate::support::Place;
 
 /// What a model says to question `i` under a budget, and in how many tokens.
-type Model<'a> = &'a dyn Fn(usize, Option<u32>) -> (&'static str, u64);
+pub(crate) type Model<'a> = &'a dyn Fn(usize, Option<u32>) -> (&'static str, u64);
 
 const RIGHT: &str = "Well, then. [[7]]";
 const WRONG: &str = "Hardly. [[8]]";
 
 /// `n` questions whose answer is 7, a model that answers as `model` says, and a manifest `s.toml`
 /// that searches.
-fn place(n: usize, budgets: &[u32], model: Model<'_>) -> Place {
+pub(crate) fn place(n: usize, budgets: &[u32], model: Model<'_>) -> Place {
     let place = Place::with_constant(n, 0);
     let mut recorded = String::new();
     for i in 0..n {
@@ -52,7 +52,7 @@ path = "questions.jsonl"
 }
 
 /// Every budget that halving from `from` asks.
-fn halves(from: u32) -> Vec<u32> {
+pub(crate) fn halves(from: u32) -> Vec<u32> {
     std::iter::successors(Some(from / 2), |b| Some(b / 2))
         .take_while(|b| *b > 0)
         .collect()
@@ -60,7 +60,7 @@ fn halves(from: u32) -> Vec<u32> {
 
 /// Obeys, is right down to a budget of 25, and on question 0 only without a budget; question 1 is
 /// beyond it, question 2 gets longer answers under budgets.
-fn typical(i: usize, budget: Option<u32>) -> (&'static str, u64) {
+pub(crate) fn typical(i: usize, budget: Option<u32>) -> (&'static str, u64) {
     match (i, budget) {
         (1, _) => (WRONG, 200),
         (_, None) => (RIGHT, 200),

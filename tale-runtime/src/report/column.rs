@@ -58,21 +58,27 @@ impl Point {
 pub(super) struct Column {
     pub(super) cell: Cell,
     pub(super) points: Vec<Point>,
+    /// Seconds of each answered sample, the estimate's calls included, in the same order.
+    pub(super) seconds: Vec<f64>,
     pub(super) row: MethodRow,
 }
 
 impl Column {
     pub(super) fn read(reader: &Reader, id: CellId, cell: &Cell) -> Result<Self, StoreError> {
         let mut tally = Tally::default();
-        let mut points = Vec::new();
+        let (mut points, mut seconds) = (Vec::new(), Vec::new());
         reader.for_each_measure(id, |m| {
             tally.add(&m);
             points.push(Point::of(&m));
+            if m.outcome != Outcome::Failed {
+                seconds.push(m.latency_s);
+            }
         })?;
         points.shrink_to_fit();
         Ok(Self {
             cell: cell.clone(),
             points,
+            seconds,
             row: tally.row(cell),
         })
     }

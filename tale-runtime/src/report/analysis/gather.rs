@@ -221,6 +221,7 @@ fn scores(column: &Column) -> Option<(Scores, f64)> {
         method: column.cell.method.clone(),
         n,
         tokens,
+        seconds: mean_interval(&column.seconds),
         on_front: false,
         hca: hca.collect(),
         sca: scored(&|list| sca(list, SCA_K, SCA_ALPHA))?,
@@ -280,8 +281,11 @@ fn alphas(rows: &[MethodRow], manifest: f64) -> Vec<AlphaStep> {
 
 /// The mean with its interval; `None` of nothing.
 pub(in crate::report) fn mean_of(values: impl Iterator<Item = u32>) -> Option<Interval> {
-    let values: Vec<f64> = values.map(f64::from).collect();
-    let (value, ci95) = mean95(&values)?;
+    mean_interval(&values.map(f64::from).collect::<Vec<_>>())
+}
+
+fn mean_interval(values: &[f64]) -> Option<Interval> {
+    let (value, ci95) = mean95(values)?;
     Some(Interval {
         value: neat(value),
         ci95: ci95.map(|ci| ci.map(neat)),

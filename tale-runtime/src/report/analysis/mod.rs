@@ -89,6 +89,8 @@ pub struct Scores {
     pub n: u64,
     /// Mean length.
     pub tokens: Interval,
+    /// Mean seconds of all calls of a sample, the estimate's included (A.7).
+    pub seconds: Option<Interval>,
     /// Whether no other method is as accurate for fewer tokens (or more accurate for as many).
     pub on_front: bool,
     /// Hard-k concise accuracy for the k of [`HCA_K`].

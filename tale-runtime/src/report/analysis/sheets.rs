@@ -79,13 +79,15 @@ fn efficiency(methods: &[Scores], oracle: Option<&OracleBound>) -> Sheet {
             "SCA",
             "CCA",
             "OckScore",
+            "seconds",
+            "95% interval",
         ],
         format!(
             "On the front: no other method is as accurate for fewer tokens, or more accurate for as \
              many. HCA k: right within k tokens; SCA, CCA: k = {SCA_K}, α = {SCA_ALPHA}, β = {CCA_BETA} \
-             (arXiv 2407.19825; intervals in `summary.json`). OckScore: accuracy in per cent less \
-             10 ln(tokens / 10,000 + 1) (arXiv 2511.05722). Tokens are output tokens with the \
-             estimate's. The oracle takes, question by question, the cheapest right answer of all \
+             (arXiv 2407.19825; intervals in summary.json). OckScore: accuracy in per cent less \
+             10 ln(tokens / 10,000 + 1) (arXiv 2511.05722). Tokens and seconds \
+             are those of the answer with the estimate's (A.7). The oracle takes, question by question, the cheapest right answer of all \
              methods, else the cheapest: a bound that no choice of methods passes."
         ),
     );
@@ -100,6 +102,17 @@ fn efficiency(methods: &[Scores], oracle: Option<&OracleBound>) -> Sheet {
         row.push(words::percent(Some(m.sca.value)));
         row.push(words::percent(Some(m.cca.value)));
         row.push(format!("{:.1}", m.ock_score));
+        row.push(words::seconds(m.seconds.map(|s| s.value)));
+        row.push(m.seconds.and_then(|s| s.ci95).map_or_else(
+            || "–".to_owned(),
+            |[low, high]| {
+                format!(
+                    "{}–{}",
+                    words::seconds(Some(low)),
+                    words::seconds(Some(high))
+                )
+            },
+        ));
         sheet.rows.push(row);
     }
     if let Some(o) = oracle {
