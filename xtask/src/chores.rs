@@ -17,9 +17,11 @@ const DEMO: &str = "examples/quickstart.toml";
 pub(crate) fn setup() -> Result<()> {
     let environment = tools::set_up()?;
     if environment.iter().next().is_none() {
-        eprintln!("cmake and libclang are there; plain `cargo build --release` works");
+        eprintln!("cmake, libclang and libtorch are there; plain `cargo build --release` works");
     } else {
-        eprintln!("cmake and libclang are there; for plain cargo: eval \"$(cargo xtask env)\"");
+        eprintln!(
+            "cmake, libclang and libtorch are there; for plain cargo: eval \"$(cargo xtask env)\""
+        );
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod api;
 mod chores;
+mod libtorch;
 mod steps;
 mod tidy;
 mod tools;
@@ -18,7 +19,7 @@ Set-up and chores of TALE.
 Usage: cargo xtask COMMAND [ARGUMENTS…]
 
 Commands:
-  setup   get what the build lacks: cmake and libclang, without root
+  setup   get what the build lacks: cmake, libclang and libtorch, without root
   env     print the variables of the build for a shell: eval \"$(cargo xtask env)\"
   build   build everything in release; arguments go to `cargo build`
   demo    set up, build, fetch the model and run examples/quickstart.toml; arguments go to `tale run`
@@ -33,6 +34,8 @@ Commands:
 
 Variables:
   CMAKE, LIBCLANG_PATH   tools of your own, taken as they are
+  LIBTORCH, LIBTORCH_USE_PYTORCH
+                         a libtorch of your own, the same (default: a CPU one in the cache directory)
   TALE_TOOLS_DIR         where `setup` puts what it fetches (default: .tools in the project)
   TALE_PYTHON            the Python whose pip is used (default: python3)
 ";

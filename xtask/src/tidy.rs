@@ -18,6 +18,7 @@ const UNSAFE_PLACES: &[&str] = &[
     "tale-api/src/host/",
     "tale-api/src/peer/",
     "plugins/llm-llama-cpp/src/",
+    "plugins/common/llama/src/device.rs",
     "plugins/test-hostile/",
     "examples/",
     "tale-runtime/src/main.rs",

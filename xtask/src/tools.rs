@@ -1,4 +1,4 @@
-//! What llama.cpp's build needs beside gcc: cmake, and libclang for the bindings.
+//! What the build needs beside gcc: for llama.cpp cmake, and libclang for the bindings; and libtorch.
 //!
 //! The system's are used where present. Else wheels from PyPI are unpacked into a folder of the
 //! project by the user's own pip: no root, nothing outside the project, once.
@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::libtorch;
 use crate::steps::{program, root, run};
 
 /// Variables that make cargo find the tools.
@@ -81,6 +82,9 @@ pub(crate) fn set_up() -> Result<Environment> {
                 format!("-I{}", compiler_headers()?.display()),
             );
         }
+    }
+    if let Some(folder) = libtorch::set_up()? {
+        environment.set("LIBTORCH", folder);
     }
     Ok(environment)
 }
@@ -180,7 +184,7 @@ impl Wheel {
 }
 
 /// A Python that has pip.
-fn python() -> Result<OsString> {
+pub(crate) fn python() -> Result<OsString> {
     let named = std::env::var_os("TALE_PYTHON");
     let candidates = named.map_or_else(
         || vec!["python3".into(), "python".into()],

@@ -10,11 +10,10 @@ mod llm;
 mod logs;
 mod model;
 mod options;
-mod template;
 
 pub use llm::{LlamaCpp, Stats};
 pub use options::{KvType, Lora, Options, Switch};
-pub use template::ChatTemplate;
+pub use tale_chat_template::ChatTemplate;
 
 tale_api::export_plugin! {
     name: "llama-cpp",

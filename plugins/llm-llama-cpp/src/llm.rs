@@ -11,6 +11,7 @@ use tale_api::{
     Capabilities, Completion, CreateEnv, Error, ErrorKind, Events, GenerateEvent, GenerateRequest,
     Grammar, Llm, LlmInfo, Result, Sampling, Timings, Usage, async_trait,
 };
+use tale_chat_template::ChatTemplate;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     engine::{self, Config, Drawing, Engine, Job, Outcome},
     model::Tokens,
     options::Options,
-    template::ChatTemplate,
 };
 
 /// A GGUF model that llama.cpp computes in this process.

@@ -1,6 +1,6 @@
 //! The model's own chat template: messages become the text it was trained on.
 //!
-//! The template in a GGUF file is Jinja as Python's Transformers render it. llama.cpp's
+//! A template is Jinja as Python's Transformers render it. llama.cpp's
 //! `llama_chat_apply_template` is no Jinja but recognises known templates by their look, and dropped
 //! the system message of SmolLM2; so the template is really rendered here.
 

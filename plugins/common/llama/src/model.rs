@@ -1,0 +1,275 @@
+//! The forward pass.
+//!
+//! Shapes: B batch, T positions, E hidden width, H query heads, G key and value heads, D width of a
+//! head, F feed-forward width, V vocabulary, R rank of an adapter.
+
+use tale_api::Result;
+use tale_weights::{Config, Model};
+use tch::{Device, Kind, Tensor};
+
+use crate::{lora::Lora, tensors::to_tensor};
+
+/// y = x Wᵀ + b
+#[derive(Debug)]
+struct Linear {
+    name: String,
+    /// out × in
+    weight: Tensor,
+    /// out
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// With an adapter: y = x Wᵀ + b + α/R · (x Aᵀ) Bᵀ.
+    fn forward(&self, x: &Tensor, lora: Option<&Lora>) -> Tensor {
+        let y = x.linear(&self.weight, self.bias.as_ref()); // … out
+        let Some((lora, m)) = lora.and_then(|lora| Some((lora, lora.matrices.get(&self.name)?)))
+        else {
+            return y;
+        };
+        let cast = |matrix: &Tensor| matrix.to_kind(x.kind());
+        let low = x.linear(&cast(&m.a), None::<&Tensor>); // … R
+        y + low.linear(&cast(&m.b), None::<&Tensor>) * lora.scale
+    }
+}
+
+/// y = x / √(mean x² + ε) · w, the root in `f32` also on `bf16`.
+#[derive(Debug)]
+struct Norm {
+    /// E
+    weight: Tensor,
+    eps: f64,
+}
+
+impl Norm {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let wide = x.to_kind(Kind::Float);
+        let mean = wide.square().mean_dim(-1, true, Kind::Float); // B T 1
+        (wide * (mean + self.eps).rsqrt()).to_kind(x.kind()) * &self.weight // B T E
+    }
+}
+
+#[derive(Debug)]
+struct Block {
+    attention_norm: Norm,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    o: Linear,
+    mlp_norm: Norm,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+/// What a forward pass reads.
+#[derive(Debug)]
+pub struct Tokens {
+    /// B × T. Sequences shorter than T are filled up at their ends, where causality hides the filling.
+    pub ids: Tensor,
+    /// B × T: the place of each token in its text.
+    pub positions: Tensor,
+    /// B × 1 × T × T, true where a row may look at a column; absent: at itself and all before it.
+    pub mask: Option<Tensor>,
+}
+
+/// Angles and mask, made once a pass.
+struct Turn<'a> {
+    /// B × 1 × T × D
+    cos: Tensor,
+    /// B × 1 × T × D
+    sin: Tensor,
+    mask: Option<&'a Tensor>,
+}
+
+impl Turn<'_> {
+    /// x cos + (−x₂, x₁) sin, where x₁ and x₂ are the halves of a head.
+    fn apply(&self, x: &Tensor) -> Tensor {
+        let halves = x.chunk(2, -1); // B · T D/2
+        let turned = Tensor::cat(&[-&halves[1], halves[0].shallow_clone()], -1); // B · T D
+        x * &self.cos + turned * &self.sin
+    }
+}
+
+/// A model on a device. Its weights are frozen; adapters are handed to the passes.
+#[derive(Debug)]
+pub struct Llama {
+    config: Config,
+    device: Device,
+    kind: Kind,
+    /// V × E
+    embedding: Tensor,
+    blocks: Vec<Block>,
+    norm: Norm,
+    /// V × E
+    head: Tensor,
+    /// Angles a position, D/2 of them, `f32`.
+    frequencies: Tensor,
+}
+
+impl Llama {
+    /// Reads all weights: `f32` on a CPU (which computes `bf16` slower), `bf16` on a card.
+    ///
+    /// # Errors
+    /// [`InvalidData`](tale_api::ErrorKind::InvalidData): a tensor is missing or of another shape.
+    pub fn load(model: &Model, device: Device) -> Result<Self> {
+        let config = model.config().clone();
+        let kind = if device.is_cuda() {
+            Kind::BFloat16
+        } else {
+            Kind::Float
+        };
+        let (e, f, v) = (config.hidden, config.intermediate, config.vocabulary);
+        let read =
+            |name: &str, shape: &[usize]| Ok(to_tensor(&model.tensor(name, shape)?, kind, device));
+        let norm = |name: &str| {
+            Ok(Norm {
+                weight: read(name, &[e])?,
+                eps: config.norm_eps,
+            })
+        };
+        let linear = |name: String, outputs: usize, inputs: usize| -> Result<Linear> {
+            let bias = format!("{name}.bias");
+            let bias = if model.has(&bias) {
+                Some(read(&bias, &[outputs])?)
+            } else {
+                None
+            };
+            Ok(Linear {
+                weight: read(&format!("{name}.weight"), &[outputs, inputs])?,
+                bias,
+                name,
+            })
+        };
+        let (queries, keys) = (
+            config.heads * config.head_width,
+            config.kv_heads * config.head_width,
+        );
+        let block = |layer: usize| -> Result<Block> {
+            let at = |part: &str| format!("model.layers.{layer}.{part}");
+            Ok(Block {
+                attention_norm: norm(&at("input_layernorm.weight"))?,
+                q: linear(at("self_attn.q_proj"), queries, e)?,
+                k: linear(at("self_attn.k_proj"), keys, e)?,
+                v: linear(at("self_attn.v_proj"), keys, e)?,
+                o: linear(at("self_attn.o_proj"), e, queries)?,
+                mlp_norm: norm(&at("post_attention_layernorm.weight"))?,
+                gate: linear(at("mlp.gate_proj"), f, e)?,
+                up: linear(at("mlp.up_proj"), f, e)?,
+                down: linear(at("mlp.down_proj"), e, f)?,
+            })
+        };
+        let embedding = read("model.embed_tokens.weight", &[v, e])?;
+        let head = if config.is_tied || !model.has("lm_head.weight") {
+            embedding.shallow_clone()
+        } else {
+            read("lm_head.weight", &[v, e])?
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "Transformers turn by f32 angles too"
+        )]
+        let frequencies: Vec<f32> = config.frequencies().iter().map(|&f| f as f32).collect();
+        Ok(Self {
+            blocks: (0..config.layers).map(block).collect::<Result<_>>()?,
+            norm: norm("model.norm.weight")?,
+            frequencies: Tensor::from_slice(&frequencies).to_device(device),
+            config,
+            device,
+            kind,
+            embedding,
+            head,
+        })
+    }
+
+    /// Its shape.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where it computes.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The vocabulary projection, V × E.
+    pub fn head(&self) -> &Tensor {
+        &self.head
+    }
+
+    /// Blocks.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Hidden states after the last norm, B × T × E.
+    pub fn hidden(&self, tokens: &Tokens, lora: Option<&Lora>) -> Tensor {
+        let x = (0..self.depth()).fold(self.embed(tokens), |x, layer| {
+            self.block(layer, &x, tokens, lora)
+        });
+        self.norm.forward(&x)
+    }
+
+    /// Logits of hidden states: … × V, `f32`.
+    pub fn logits(&self, hidden: &Tensor) -> Tensor {
+        hidden.matmul(&self.head.tr()).to_kind(Kind::Float)
+    }
+
+    /// What the first block reads, B × T × E.
+    pub fn embed(&self, tokens: &Tokens) -> Tensor {
+        Tensor::embedding(&self.embedding, &tokens.ids, -1, false, false)
+    }
+
+    /// What the last block's output becomes, B × T × E.
+    pub fn normed(&self, x: &Tensor) -> Tensor {
+        self.norm.forward(x)
+    }
+
+    /// One block, B × T × E to the same.
+    pub fn block(&self, layer: usize, x: &Tensor, tokens: &Tokens, lora: Option<&Lora>) -> Tensor {
+        let block = &self.blocks[layer];
+        let turn = self.turn(tokens);
+        let x = x + self.attention(block, &block.attention_norm.forward(x), &turn, lora);
+        let n = block.mlp_norm.forward(&x);
+        let inner = block.gate.forward(&n, lora).silu() * block.up.forward(&n, lora); // B T F
+        x + block.down.forward(&inner, lora) // B T E
+    }
+
+    #[expect(clippy::many_single_char_names, reason = "the formula's letters")]
+    fn attention(&self, block: &Block, x: &Tensor, turn: &Turn<'_>, lora: Option<&Lora>) -> Tensor {
+        let (b, t, _) = x.size3().expect("hidden states have three dimensions");
+        #[expect(clippy::cast_possible_wrap, reason = "widths are small")]
+        let d = self.config.head_width as i64;
+        let heads = |linear: &Linear| linear.forward(x, lora).view([b, t, -1, d]).transpose(1, 2);
+        let q = turn.apply(&heads(&block.q)); // B H T D
+        let k = turn.apply(&heads(&block.k)); // B G T D
+        let v = heads(&block.v); // B G T D
+        // softmax(q kᵀ / √D) v; each key head serves H/G query heads.
+        let attended = Tensor::scaled_dot_product_attention(
+            &q,
+            &k,
+            &v,
+            turn.mask,
+            0.0,
+            turn.mask.is_none(),
+            None,
+            true,
+        ); // B H T D
+        block
+            .o
+            .forward(&attended.transpose(1, 2).reshape([b, t, -1]), lora) // B T E
+    }
+
+    fn turn<'a>(&self, tokens: &'a Tokens) -> Turn<'a> {
+        let angles = tokens.positions.to_kind(Kind::Float).unsqueeze(-1) * &self.frequencies; // B T D/2
+        let angles = Tensor::cat(&[&angles, &angles], -1).unsqueeze(1); // B 1 T D
+        Turn {
+            cos: angles.cos().to_kind(self.kind),
+            sin: angles.sin().to_kind(self.kind),
+            mask: tokens.mask.as_ref(),
+        }
+    }
+}
