@@ -90,6 +90,7 @@ async fn a_linked_plugin_works_like_a_loaded_one() {
         question: Question::default(),
         previous: Attempt::vanilla("", 10, true),
         candidate: Attempt::under(5, "", 4, false),
+        ..FeasibilityRequest::default()
     };
     let decision = rule
         .is_feasible(request, Arc::new(Silent))

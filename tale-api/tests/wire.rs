@@ -264,8 +264,14 @@ fn estimates_and_decisions() {
         question: question(),
         previous: Attempt::vanilla("72", 240, true),
         candidate: Attempt::under(120, "72", 96, true),
+        messages: Vec::new(),
     };
-    check("feasibility_request", smallest, &request);
+    check("feasibility_request", smallest.clone(), &request);
+    let request = FeasibilityRequest {
+        messages: vec![Message::system("s"), Message::user("u")],
+        ..request
+    };
+    check("feasibility_request_messages", smallest, &request);
     check(
         "decision",
         json!({"feasible": false, "reason": ""}),

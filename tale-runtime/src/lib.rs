@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod diagnostics;
+pub mod export;
 pub mod fetch;
 pub mod manifest;
 pub mod pipeline;

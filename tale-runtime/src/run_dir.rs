@@ -75,6 +75,8 @@ pub async fn adopt(store: &Store, plan: &Plan) -> Result<(), AdoptError> {
     }
     store.set_meta(PLAN, now.to_string()).await?;
     store.set_meta("name", plan.manifest.name.clone()).await?;
+    let system = plan.prompts.system().to_owned();
+    store.set_meta(crate::export::SYSTEM, system).await?;
     store
         .set_meta("version", env!("CARGO_PKG_VERSION").to_owned())
         .await?;

@@ -33,8 +33,22 @@ pub(crate) struct Record<'a> {
     #[serde(borrow)]
     pub question: Option<Text<'a>>,
     pub budget: Option<u32>,
-    /// Only there to tell a search from a sample.
-    trace: Option<serde::de::IgnoredAny>,
+    /// Tells a search from a sample.
+    #[serde(borrow)]
+    trace: Option<Vec<Tried<'a>>>,
+    #[serde(borrow)]
+    vanilla: Option<Tried<'a>>,
+}
+
+/// An answer within a search; the vanilla one has no budget.
+#[derive(Deserialize)]
+struct Tried<'a> {
+    budget: Option<u32>,
+    output_tokens: Option<u64>,
+    /// Searches of the first version kept the text of the result only.
+    #[serde(borrow)]
+    completion: Option<Text<'a>>,
+    finish_reason: Option<FinishReason>,
 }
 
 /// A text that is copied only if it must be.
@@ -72,10 +86,22 @@ impl<'a> Record<'a> {
             .filter(|_| self.trace.is_some() && self.completion.is_some());
         let asked = self.prompt.as_ref().map(|p| Key::Prompt(&p.0));
         let estimated = self.estimate_prompt.as_ref().map(|p| Key::Prompt(&p.0));
+        let of_search = self.question.as_ref().filter(|_| self.trace.is_some());
+        let tried = self.tried().filter(|t| t.completion.is_some());
         asked
             .into_iter()
             .chain(estimated)
             .chain(searched.map(|q| Key::Searched(&q.0, self.budget)))
+            .chain(of_search.into_iter().flat_map(move |q| {
+                let budgets: Vec<_> = tried.clone().map(|t| t.budget).collect();
+                budgets
+                    .into_iter()
+                    .map(|budget| Key::Searched(&q.0, budget))
+            }))
+    }
+
+    fn tried(&self) -> impl Iterator<Item = &Tried<'a>> + Clone {
+        self.vanilla.iter().chain(self.trace.iter().flatten())
     }
 
     /// Its answer to `key`; the error text where the recorded call failed.
@@ -105,6 +131,17 @@ impl<'a> Record<'a> {
                     self.estimate_output_tokens,
                 ),
             })),
+            Key::Searched(question, budget)
+                if is(&self.question, question)
+                    && let Some(tried) = self.tried().find(|t| t.budget == budget)
+                    && let Some(completion) = text(&tried.completion) =>
+            {
+                Some(Ok(Answer {
+                    text: completion,
+                    finish_reason: tried.finish_reason.unwrap_or(FinishReason::Stop),
+                    usage: usage(Some(0), None, tried.output_tokens),
+                }))
+            }
             Key::Searched(question, budget)
                 if is(&self.question, question) && self.budget == budget =>
             {

@@ -16,7 +16,7 @@ pub use prompts::{Alpha, LimitUnit, Method, PromptError, PromptSet};
 
 use dataset::{Gsm8k, Gsm8kZero, Inline, Jsonl};
 use estimator::{Fixed, Knn, NoEstimate, Regression, ZeroShot};
-use feasibility::{Correct, Greedy};
+use feasibility::{Correct, Greedy, Majority};
 
 tale_api::define_plugin! {
     name: "standard",
@@ -54,5 +54,8 @@ tale_api::define_plugin! {
         feasibility "correct" => Correct::create,
             "Right, whatever it costs",
             include_str!("../schemas/feasibility.correct.json");
+        feasibility "majority" => Majority::create,
+            "As greedy, and right in most of several answers: for models that are not deterministic",
+            include_str!("../schemas/feasibility.majority.json");
     ]
 }

@@ -8,7 +8,7 @@ use tale_api::AnswerKind;
 use crate::{
     dataset::{Gsm8kOptions, Gsm8kZeroOptions, InlineOptions, JsonlOptions},
     estimator::{FixedOptions, LearnedOptions, NoEstimateOptions, ZeroShotOptions},
-    feasibility::NoOptions,
+    feasibility::{MajorityOptions, NoOptions},
 };
 
 /// The schema of [`AnswerKind`], a type that knows nothing of schemas.
@@ -32,6 +32,7 @@ fn each_schema_is_that_of_its_options() {
         ("estimator.knn", schema_for!(LearnedOptions)),
         ("feasibility.greedy", schema_for!(NoOptions)),
         ("feasibility.correct", schema_for!(NoOptions)),
+        ("feasibility.majority", schema_for!(MajorityOptions)),
     ];
     for (name, schema) in schemas {
         let file = format!("{}/schemas/{name}.json", env!("CARGO_MANIFEST_DIR"));

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::{Subject, Verdict, estimator::Scripted, fail, rules};
 use crate::{
-    messages::{Attempt, FeasibilityRequest, Question, Result},
+    messages::{Attempt, FeasibilityRequest, Message, Question, Result},
     traits::Llm,
 };
 
@@ -33,6 +33,7 @@ fn requests() -> Vec<FeasibilityRequest> {
         },
         previous: previous.clone(),
         candidate,
+        messages: vec![Message::user("In less than 120 tokens: 24 + 48?")],
     })
     .collect()
 }

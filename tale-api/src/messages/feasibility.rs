@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Question;
+use super::{Message, Question};
 
 /// One answer in a budget search, with what it cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,10 @@ pub struct FeasibilityRequest {
     pub previous: Attempt,
     /// The attempt to judge.
     pub candidate: Attempt,
+    /// The conversation that the candidate answers, for a rule that asks again. Empty from a runtime
+    /// before 0.2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
 }
 
 /// Whether a candidate budget is kept, and why.

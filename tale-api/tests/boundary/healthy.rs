@@ -109,6 +109,7 @@ async fn a_rule_decides() {
         question: Question::default(),
         previous: Attempt::vanilla("72", 240, true),
         candidate: Attempt::under(120, "72", 96, true),
+        ..FeasibilityRequest::default()
     };
     assert!(rule.is_feasible(request, llm).await.unwrap().feasible);
 }

@@ -126,6 +126,7 @@ async fn a_panic_in_any_method_is_an_error_that_names_it() {
             question: question.clone(),
             previous,
             candidate,
+            ..FeasibilityRequest::default()
         };
         let error = rule.is_feasible(asked, llm).await.unwrap_err();
         assert_blamed(&error, ErrorKind::Panicked, "is_feasible");

@@ -3,6 +3,7 @@
 mod ask;
 mod dataset;
 mod estimator;
+mod export;
 mod grade;
 mod listing;
 mod model;
@@ -22,6 +23,7 @@ use tale_api::host::LoadError;
 
 use crate::{
     diagnostics::{Diagnostic, Diagnostics},
+    export::ExportError,
     fetch::FetchError,
     pipeline::PipelineError,
     plan::OpenError,
@@ -91,6 +93,8 @@ enum Command {
     /// Train estimators that ask no model
     #[command(subcommand)]
     Estimator(estimator::EstimatorCommand),
+    /// Write the searches of a run as training data
+    Export(export::ExportArgs),
     /// Print the JSON Schema of a manifest, for editors
     Schema,
     /// Print a completion script for a shell
@@ -177,6 +181,9 @@ fn of_the_journal<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a St
     if let Some(ReportError::Store(inner)) = e.downcast_ref() {
         return Some(inner);
     }
+    if let Some(ExportError::Store(inner)) = e.downcast_ref() {
+        return Some(inner);
+    }
     if let Some(OpenError::Store(inner)) = e.downcast_ref() {
         return Some(inner);
     }
@@ -214,6 +221,7 @@ impl Cli {
             Command::Model(command) => model::model(command, global),
             Command::Dataset(command) => dataset::dataset(command, global),
             Command::Estimator(command) => estimator::estimator(command, global),
+            Command::Export(args) => export::export(args, global),
             Command::Schema => {
                 output::json(&crate::manifest::schema());
                 Ok(Exit::Done)

@@ -183,6 +183,12 @@ impl PromptSet {
         &self.name
     }
 
+    /// The system message; empty for none.
+    #[must_use]
+    pub fn system(&self) -> &str {
+        &self.system
+    }
+
     /// SHA-256 (hexadecimal) of all templates: two sets with the same digest put every question the
     /// same way, whatever their names, comments and layout.
     #[must_use]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tale_api::{
-    Attempt, Decision, Error, ErrorKind, Events, FeasibilityRequest, GenerateEvent, Llm,
+    Attempt, Decision, Error, ErrorKind, Events, FeasibilityRequest, GenerateEvent, Llm, Message,
 };
 
 use super::{Column, Next, Strategy, Trial};
@@ -46,6 +46,19 @@ impl End {
         Self {
             ending,
             result: None,
+        }
+    }
+}
+
+impl Log {
+    /// The attempt at this place as a rule of feasibility sees it.
+    fn attempt(&self, at: usize) -> Attempt {
+        let attempt = &self.attempts[at];
+        Attempt {
+            budget: attempt.budget,
+            text: self.texts[at].clone(),
+            output_tokens: attempt.output_tokens.unwrap_or_default(),
+            correct: attempt.outcome == Outcome::Correct,
         }
     }
 }
@@ -121,7 +134,7 @@ impl Quest {
 
     /// Asks without a budget; the answer's tokens.
     async fn vanilla(&self, log: &mut Log) -> Result<u64, Failure> {
-        let (call, row) = self.ask(None).await?;
+        let (call, row) = self.ask(self.prompt(None)?).await?;
         let judgement = self.subject.judge(&row).await?;
         let counted = self.output_tokens(&row).await;
         log.attempts.push(NewAttempt {
@@ -147,13 +160,21 @@ impl Quest {
         previous: Option<usize>,
         extra: bool,
     ) -> Result<(), Failure> {
-        let (call, row) = self.ask(Some(budget)).await?;
+        let messages = self.prompt(Some(budget))?;
+        let (call, row) = self.ask(messages.clone()).await?;
         let judgement = self.subject.judge(&row).await?;
         let output_tokens = self.output_tokens(&row).await?;
         let correct = judgement.outcome == Outcome::Correct;
         let judged = Attempt::under(budget, row.completion.clone(), output_tokens, correct);
         let deciding = Arc::new(RecordedLlm::new(Arc::clone(&self.column.llm.ledger)));
-        let decided = self.decide(log, judged, previous, &deciding).await;
+        let at = previous.map_or(0, |trial| trial + 1);
+        let request = FeasibilityRequest {
+            question: (*self.subject.question).clone(),
+            previous: log.attempt(at),
+            candidate: judged,
+            messages,
+        };
+        let decided = self.decide(request, &deciding).await;
         let decision = decided.as_ref().ok();
         log.attempts.push(NewAttempt {
             budget: Some(budget),
@@ -177,31 +198,20 @@ impl Quest {
 
     async fn decide(
         &self,
-        log: &Log,
-        candidate: Attempt,
-        previous: Option<usize>,
+        request: FeasibilityRequest,
         llm: &Arc<RecordedLlm>,
     ) -> Result<Decision, Failure> {
-        let at = previous.map_or(0, |trial| trial + 1);
-        let before = &log.attempts[at];
-        let request = FeasibilityRequest {
-            question: (*self.subject.question).clone(),
-            previous: Attempt {
-                budget: before.budget,
-                text: log.texts[at].clone(),
-                output_tokens: before.output_tokens.unwrap_or_default(),
-                correct: before.outcome == Outcome::Correct,
-            },
-            candidate,
-        };
         let llm = Arc::clone(llm) as Arc<dyn Llm>;
         let decided = self.column.feasibility.is_feasible(request, llm).await;
         decided.map_err(|e| self.subject.failure(e))
     }
 
-    async fn ask(&self, budget: Option<u32>) -> Result<(CallId, CallRow), Failure> {
+    fn prompt(&self, budget: Option<u32>) -> Result<Vec<Message>, Failure> {
+        self.subject.render(&*self.column.render, budget)
+    }
+
+    async fn ask(&self, messages: Vec<Message>) -> Result<(CallId, CallRow), Failure> {
         let column = &self.column;
-        let messages = self.subject.render(&*column.render, budget)?;
         let request = column.llm.ledger.request(messages);
         let _permit = column.gate.acquire().await;
         let asked = column.llm.ledger.ask(request, self.events()).await;
@@ -210,7 +220,7 @@ impl Quest {
 
     /// Tokens of the vanilla answer; none where there is no answer, or nobody can count.
     pub(in crate::pipeline) async fn count_vanilla(&self) -> Option<u64> {
-        let (_, row) = self.ask(None).await.ok()?;
+        let (_, row) = self.ask(self.prompt(None).ok()?).await.ok()?;
         self.output_tokens(&row).await.ok()
     }
 

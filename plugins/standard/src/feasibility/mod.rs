@@ -1,10 +1,14 @@
 //! Rules by which a budget search goes on.
 
+mod majority;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Deserialize;
 use tale_api::{CreateEnv, Decision, Feasibility, FeasibilityRequest, Llm, Result};
+
+pub use majority::{Majority, MajorityOptions};
 
 /// Options of a rule that has none.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -73,6 +77,7 @@ mod tests {
             question: Question::default(),
             previous: Attempt::vanilla("[[72]]", 240, true),
             candidate: Attempt::under(120, "[[72]]", output_tokens, correct),
+            ..FeasibilityRequest::default()
         };
         rule.is_feasible(request, Arc::new(ScriptedLlm::saying("")))
             .await
