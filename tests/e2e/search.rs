@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::Place;
+use crate::support::{Place, library};
 
 /// What a model says to question `i` under a budget, and in how many tokens.
 pub(crate) type Model<'a> = &'a dyn Fn(usize, Option<u32>) -> (&'static str, u64);
@@ -300,6 +300,157 @@ fn an_absolute_sweep_asks_what_fixed_budgets_ask() {
         methods,
         HashSet::from(["vanilla-cot", "fixed-10", "fixed-50"])
     );
+}
+
+#[test]
+fn a_rule_that_errs_on_one_question_in_ten_costs_these_and_no_others() {
+    let place = place(40, &halves(200), &|_, b| (RIGHT, b.map_or(200, u64::from)));
+    let manifest = place.read("s.toml")
+        + &format!(
+            "\n[feasibility]\nplugin = \"greedy\"\n\
+             options = {{ fails_on = \"0 + 7\", unless = \"mended\" }}\n\
+             [plugins.greedy]\npath = {:?}\n",
+            library("test-hostile")
+        );
+    place.write("s.toml", &manifest);
+    let ran = place.tale(&["run", "s.toml"]).code(3);
+    assert!(ran.stderr.contains("samples failed"), "{}", ran.stderr);
+    let lines = place.lines("runs/searched/search.jsonl");
+    assert_eq!(lines.len(), 40, "no question is lost");
+    let failed: Vec<_> = lines.iter().filter(|l| l["ending"] == "failed").collect();
+    assert_eq!(failed.len(), 4);
+    for line in &failed {
+        assert_eq!(line["error"], "internal: cannot decide this one");
+        assert_eq!(line["trace"][0]["feasible"], Value::Null);
+    }
+    // Vanilla and 100, 50, 25, 12, 6, 3, 1 for 36 questions; vanilla and 100 for 4.
+    assert_eq!(place.calls(), 36 * 8 + 4 * 2);
+    place.write("mended", "");
+    place.tale(&["run", "s.toml"]).code(0);
+    assert_eq!(place.calls(), 40 * 8);
+    let lines = place.lines("runs/searched/search.jsonl");
+    assert!(
+        lines
+            .iter()
+            .all(|l| l["budget"] == 1 && l["error"].is_null())
+    );
+}
+
+#[test]
+fn a_recorded_search_is_replayed_to_the_same_search() {
+    let place = place(6, &halves(200), &typical);
+    place.tale(&["run", "s.toml"]).code(0);
+    let recorded = place.path("runs/searched/search.jsonl");
+    let path = format!("llm.options.path={:?}", recorded.display().to_string());
+    place
+        .tale(&["run", "s.toml", "--out", "again", "--set", &path])
+        .code(0);
+    assert_eq!(
+        place.read("again/search.jsonl"),
+        place.read("runs/searched/search.jsonl")
+    );
+}
+
+#[test]
+fn pairs_are_exported_without_a_budget_and_the_rest_is_counted() {
+    let place = place(6, &halves(200), &typical);
+    // Answers must differ to make a pair.
+    let text = place.read("model.jsonl").replace(
+        "\"budget\":null,\"completion\":\"Well",
+        "\"budget\":null,\"completion\":\"Well, well",
+    );
+    place.write("model.jsonl", &text);
+    place.tale(&["run", "s.toml"]).code(0);
+    let ran = place
+        .tale(&["export", "runs/searched", "--format", "dpo"])
+        .code(0)
+        .says(&[
+            "3 pairs",
+            "1 questions without one: vanilla-wrong",
+            "2 questions without one: no-shorter-budget",
+        ]);
+    let pairs: Vec<Value> = ran
+        .stdout
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(pairs.len(), 3);
+    for pair in &pairs {
+        let prompt = pair["prompt"].as_array().unwrap();
+        assert_eq!(prompt[0]["content"], "You are a helpful assistant.");
+        let asked = prompt[1]["content"].as_str().unwrap();
+        assert!(asked.ends_with("Let's think step by step:\n"), "{asked}");
+        assert_eq!(pair["chosen"], RIGHT);
+        assert!(pair["rejected"].as_str().unwrap().starts_with("Well, well"));
+        assert_eq!(
+            (&pair["budget"], &pair["chosen_tokens"]),
+            (&json!(25), &json!(25))
+        );
+    }
+    let ran = place
+        .tale(&[
+            "export",
+            "runs/searched",
+            "--format",
+            "openai",
+            "--out",
+            "p.jsonl",
+            "--json",
+        ])
+        .code(0)
+        .json();
+    assert_eq!(
+        (&ran["pairs"], &ran["skipped"]["vanilla-wrong"]),
+        (&json!(3), &json!(1))
+    );
+    assert_eq!(
+        place.lines("p.jsonl")[0]["messages"]
+            .as_array()
+            .map(Vec::len),
+        Some(3)
+    );
+    place.tale(&["run", "m.toml"]).code(0);
+    place
+        .tale(&["export", "runs/test", "--format", "dpo"])
+        .code(2)
+        .says(&["holds no search", "task = \"search\""]);
+}
+
+#[test]
+fn a_dry_run_of_a_search_says_how_many_calls_it_may_take() {
+    let place = place(6, &[], &typical);
+    let ran = place.tale(&["run", "s.toml", "--dry-run"]).code(0);
+    // 1,024 tokens can be halved ten times.
+    assert!(
+        ran.stdout.contains("6 questions, 6 to 66 calls"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout.contains("less than 100 tokens"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn a_sweep_without_budgets_and_a_rule_that_nothing_reads_are_faults() {
+    let place = place(1, &[], &typical);
+    place
+        .tale(&["run", "s.toml", "--set", "task=sweep"])
+        .code(2)
+        .says(&[
+            "a sweep needs a table `[sweep]`",
+            "factors = [0.25, 0.5, 1]",
+        ]);
+    place
+        .tale(&["run", "s.toml", "--set", "search.refine.min_gain=4"])
+        .code(2)
+        .says(&["only `strategy = \"refine\"` reads `refine`"]);
+    place
+        .tale(&["run", "s.toml", "--set", "feasibility.plugin=gready"])
+        .code(2)
+        .says(&["greedy"]);
 }
 
 #[test]

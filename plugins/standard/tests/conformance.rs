@@ -58,6 +58,7 @@ async fn every_component_keeps_every_rule() {
         (Estimator, "knn", json!({"path": model(&dir, Knn)})),
         (Feasibility, "greedy", json!({})),
         (Feasibility, "correct", json!({})),
+        (Feasibility, "majority", json!({})),
     ];
     let offered: Vec<_> = plugin
         .manifest()

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -158,13 +159,36 @@ impl Estimator for Asking {
     }
 }
 
-/// Algorithm 2 of the paper.
-pub(crate) struct Greedy;
+/// Options of [`Greedy`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GreedyOptions {
+    /// Fails at questions whose text holds this.
+    fails_on: Option<String>,
+    /// Fails no more once this file exists, relative to the manifest's folder.
+    unless: Option<PathBuf>,
+}
+
+/// Algorithm 2 of the paper, which may fail at some questions.
+pub(crate) struct Greedy {
+    options: GreedyOptions,
+    base_dir: PathBuf,
+}
 
 impl Greedy {
     /// Creates the rule.
-    pub(crate) async fn create(_options: NoOptions, _env: CreateEnv) -> Result<Self> {
-        Ok(Self)
+    pub(crate) async fn create(options: GreedyOptions, env: CreateEnv) -> Result<Self> {
+        Ok(Self {
+            options,
+            base_dir: env.base_dir,
+        })
+    }
+
+    fn fails(&self, question: &str) -> bool {
+        let mended = |file| self.base_dir.join(file).exists();
+        let bad = |text: &String| question.contains(text.as_str());
+        self.options.fails_on.as_ref().is_some_and(bad)
+            && !self.options.unless.as_ref().is_some_and(mended)
     }
 }
 
@@ -175,6 +199,9 @@ impl Feasibility for Greedy {
         request: FeasibilityRequest,
         _llm: Arc<dyn Llm>,
     ) -> Result<Decision> {
+        if self.fails(&request.question.text) {
+            return Err(Error::new(ErrorKind::Internal, "cannot decide this one"));
+        }
         Ok(Decision::by_cost(&request.previous, &request.candidate))
     }
 }

@@ -30,7 +30,8 @@ tale_api::__plugin_definition! {
         estimator "asking" => healthy::Asking::create, "Asks the model; the budget is the answer's length",
             r#"{"type": "object", "additionalProperties": false}"#;
         feasibility "greedy" => healthy::Greedy::create, "Algorithm 2 of the paper",
-            r#"{"type": "object", "additionalProperties": false}"#;
+            r#"{"type": "object", "additionalProperties": false,
+                "properties": {"fails_on": {"type": "string"}, "unless": {"type": "string"}}}"#;
         dataset "counting" => healthy::Counting::create, "Asks for the numbers from 0 on",
             r#"{"type": "object", "additionalProperties": false,
                 "properties": {"size": {"type": "integer", "minimum": 0, "default": 10}}}"#;

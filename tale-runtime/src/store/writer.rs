@@ -453,28 +453,32 @@ fn cell_id(db: &Connection, cell: &Cell) -> Result<CellId, StoreError> {
 }
 
 fn put_call(db: &Connection, key: CallKey, call: &CallRow) -> Result<CallId, StoreError> {
-    db.prepare_cached(
-        "INSERT OR IGNORE INTO call (key, prompt, completion, reasoning, finish_reason, \
+    let inserted = db
+        .prepare_cached(
+            "INSERT OR IGNORE INTO call (key, prompt, completion, reasoning, finish_reason, \
          input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, latency_s, cost_usd, \
          model, service_tier, from_cache) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-    )?
-    .execute(params![
-        key.0.as_slice(),
-        call.prompt,
-        call.completion,
-        call.reasoning,
-        call.finish_reason,
-        call.input_tokens,
-        call.cached_input_tokens,
-        call.output_tokens,
-        call.reasoning_tokens,
-        call.latency_s,
-        call.cost_usd,
-        call.model,
-        call.service_tier,
-        call.from_cache,
-    ])?;
+        )?
+        .execute(params![
+            key.0.as_slice(),
+            call.prompt,
+            call.completion,
+            call.reasoning,
+            call.finish_reason,
+            call.input_tokens,
+            call.cached_input_tokens,
+            call.output_tokens,
+            call.reasoning_tokens,
+            call.latency_s,
+            call.cost_usd,
+            call.model,
+            call.service_tier,
+            call.from_cache,
+        ])?;
+    if inserted == 1 {
+        return Ok(CallId(db.last_insert_rowid()));
+    }
     let id = db
         .prepare_cached("SELECT id FROM call WHERE key = ?1")?
         .query_row([key.0.as_slice()], |r| r.get(0))?;

@@ -220,3 +220,6 @@ impl Chunk {
         Ok(Some(Self { subjects, searched }))
     }
 }
+
+#[cfg(test)]
+mod tests;
