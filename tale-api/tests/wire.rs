@@ -386,3 +386,45 @@ fn every_message_that_may_grow_has_a_default() {
     assert_eq!((completion.usage, completion.text.as_str()), (None, ""));
     assert_eq!(Grade::default().verdict, Verdict::Undecided);
 }
+
+/// Whoever implements the protocol reads `docs/abi.md` and no Rust: every field of every message, at
+/// any depth, stands there.
+#[test]
+fn every_field_of_every_message_stands_in_the_protocol() {
+    fn keys(value: &Value, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    // These are names that users choose, or a schema.
+                    let is_open = [
+                        "options",
+                        "hyperparameters",
+                        "skipped",
+                        "metrics",
+                        "context",
+                    ];
+                    found.insert(key.clone());
+                    if !is_open.contains(&key.as_str()) {
+                        keys(value, found);
+                    }
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("../docs/abi.md")).unwrap();
+    let mut found = std::collections::BTreeSet::new();
+    for entry in fs::read_dir(root.join("tests/wire/v1")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let message: Value = serde_json::from_str(&text).unwrap();
+        keys(&message["fullest"], &mut found);
+    }
+    assert!(found.len() > 60, "{found:?}");
+    let missing: Vec<_> = found
+        .iter()
+        .filter(|key| !page.contains(&format!("`{key}`")) && !page.contains(&format!("\"{key}\"")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/abi.md: {missing:?}");
+}

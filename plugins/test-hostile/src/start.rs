@@ -1,6 +1,11 @@
 //! A start that can fail, and the table that [`raw`](crate::raw) answers through.
 
-use std::{ptr, thread, time::Duration};
+use std::{
+    ptr,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use tale_api::abi::{Bytes, RawPeer};
 
@@ -9,6 +14,10 @@ use crate::raw::Table;
 /// The last byte says how the start goes. It is read anew each time, since tests change it in a copy
 /// of the file.
 static START: [u8; 16] = *b"HOSTILE-START: .";
+
+/// Never freed, since a host may keep the address; and reachable, so that a leak checker tells them
+/// from real leaks.
+static TABLES: Mutex<Vec<&'static RawPeer>> = Mutex::new(Vec::new());
 
 /// Starts as [`START`] says.
 ///
@@ -33,6 +42,10 @@ pub(crate) unsafe extern "C" fn start(host: *const RawPeer, info: Bytes) -> *con
         b'f' => ours.finish = None,
         _ => {}
     }
-    // Never freed: the host keeps the address.
-    Box::leak(Box::new(ours))
+    let ours: &'static RawPeer = Box::leak(Box::new(ours));
+    TABLES
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(ours);
+    ours
 }

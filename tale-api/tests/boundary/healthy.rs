@@ -147,11 +147,12 @@ async fn a_trainer_reports_its_steps() {
         .unwrap();
     let steps = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&steps);
-    let events = Events::to(move |event| {
-        let TrainEvent::Step { step, .. } = event else {
-            panic!("{event:?}")
-        };
-        heard.lock().unwrap().push(step);
+    let events = Events::to(move |event| match event {
+        TrainEvent::Step { step, .. } => heard.lock().unwrap().push(step),
+        TrainEvent::Checkpoint { checkpoint } => {
+            assert_eq!(heard.lock().unwrap().last(), Some(&checkpoint.step));
+        }
+        other => panic!("{other:?}"),
     });
     let job = TrainJob {
         base_model: "none".into(),

@@ -345,3 +345,41 @@ async fn a_dropped_call_frees_what_it_held() {
     drop((llm, calls));
     assert_alive_and_clean(&plugin).await;
 }
+
+/// The table of `docs/abi.md` names every way to misbehave that there is.
+#[test]
+fn every_mode_of_the_hostile_plugin_stands_in_the_protocol() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let (page, faulty) = (
+        read("docs/abi.md"),
+        read("plugins/test-hostile/src/faulty.rs"),
+    );
+    let raw = read("plugins/test-hostile/src/raw.rs");
+    let variants = faulty.split("enum Mode {").nth(1).unwrap();
+    let variants = variants.split("\n}").next().unwrap().lines();
+    let mut modes: Vec<String> = variants
+        .filter_map(|line| line.trim().strip_suffix(','))
+        .filter(|name| name.chars().all(char::is_alphanumeric))
+        .map(|name| {
+            let dashed = name.chars().map(|c| match c {
+                'A'..='Z' => format!("-{}", c.to_ascii_lowercase()),
+                other => other.to_string(),
+            });
+            dashed
+                .collect::<String>()
+                .trim_start_matches('-')
+                .to_owned()
+        })
+        .collect();
+    modes.extend(raw.lines().filter_map(|line| {
+        let (name, _) = line.trim().strip_prefix('"')?.split_once("\" =>")?;
+        Some(name.to_owned())
+    }));
+    assert!(modes.len() > 40, "{modes:?}");
+    let missing: Vec<_> = modes
+        .iter()
+        .filter(|mode| !page.contains(&format!("`{mode}`")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/abi.md: {missing:?}");
+}
