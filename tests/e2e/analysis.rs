@@ -305,4 +305,8 @@ fn estimates_of_one_run_are_held_against_the_searches_of_another() {
         ran.stdout
     );
     assert!(ran.stdout.contains("| 175.0 |"), "{}", ran.stdout);
+    let paper = place
+        .tale(&["report", "runs/searched", "runs/estimated", "--paper"])
+        .code(0);
+    assert!(paper.stdout.contains("109.64 tokens"), "{}", paper.stdout);
 }

@@ -31,6 +31,10 @@ pub(super) fn report(args: &ReportArgs, global: &Global) -> Outcome {
         for summary in &summaries {
             output::line(&report::beside_paper(summary));
         }
+        let estimators = report::estimators_across(&args.runs)?;
+        if !estimators.is_empty() {
+            output::line(&report::estimators_beside_paper(&estimators));
+        }
         return Ok(Exit::Done);
     }
     output::line(&report::terminal(&summaries, None));

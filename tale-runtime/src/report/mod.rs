@@ -37,6 +37,7 @@ pub(crate) use analysis::{
     training::{Judged, Searched, held_out, held_out_median, searched},
 };
 pub use paper::beside_paper;
+pub(crate) use paper::estimators_beside_paper;
 pub use savings::savings;
 pub use search::SearchNumbers;
 pub use stats::{Ratio, mcnemar_exact, ratio, wilson95};

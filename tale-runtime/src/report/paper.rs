@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::{
-    analysis::sheets::{Sheet, share},
+    analysis::{
+        sheets::{Sheet, estimators_markdown, share},
+        training::Judged,
+    },
     summary::{MethodRow, Summary},
     words,
 };
@@ -104,6 +107,17 @@ pub fn beside_paper(summary: &Summary) -> String {
     }
     parts.push(caveats(summary));
     parts.join("\n\n") + "\n"
+}
+
+/// Estimators against the searches of another run, and the paper's own two figures (A.2).
+pub(crate) fn estimators_beside_paper(estimators: &[Judged]) -> String {
+    let mut text = estimators_markdown(estimators);
+    text.push_str("\nIn the paper:\n\n");
+    for f in PAPER.figure.iter().filter(|f| f.place.ends_with("A.2")) {
+        let unit = if f.unit == "%" { "" } else { " " };
+        text.push_str(&format!("- {}: {}{unit}{}\n", f.what, f.value, f.unit));
+    }
+    text
 }
 
 /// Rows of the run at a data set and method of the table.

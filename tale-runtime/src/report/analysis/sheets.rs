@@ -101,7 +101,7 @@ fn efficiency(methods: &[Scores], oracle: Option<&OracleBound>) -> Sheet {
         row.extend(m.hca.iter().map(|s| words::percent(Some(s.value))));
         row.push(words::percent(Some(m.sca.value)));
         row.push(words::percent(Some(m.cca.value)));
-        row.push(format!("{:.1}", m.ock_score));
+        row.push(format!("{:.1}", m.ock_score).replace('-', "−"));
         row.push(words::seconds(m.seconds.map(|s| s.value)));
         row.push(m.seconds.and_then(|s| s.ci95).map_or_else(
             || "–".to_owned(),
