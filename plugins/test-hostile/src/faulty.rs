@@ -12,13 +12,16 @@ use tale_api::{
 
 /// The schema of [`Options`].
 pub(crate) const SCHEMA: &str = r#"{"type": "object", "additionalProperties": false,
-    "required": ["mode"], "properties": {"mode": {"type": "string"}}}"#;
+    "required": ["mode"], "properties": {"mode": {"type": "string"}, "on": {"type": "string"}}}"#;
 
 /// Which fault to show.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Options {
     mode: Mode,
+    /// Show it only where the request's text contains this.
+    #[serde(default)]
+    on: String,
 }
 
 /// The faults.
@@ -53,11 +56,28 @@ enum Mode {
     Fail,
     /// Logs at every level, then answers.
     Log,
+    /// Ends the process by `abort`.
+    Abort,
+    /// Ends the process by `abort` in a thread of its own, while the call waits.
+    AbortInThread,
+    /// Ends the process by `abort` while it is created.
+    AbortInCreate,
+    /// Ends the process by `exit`, with code 7.
+    Exit,
+    /// Writes through a pointer to nowhere.
+    WildPointer,
+    /// Calls itself until the stack is full.
+    StackOverflow,
+    /// Writes to stdout as if that were its own.
+    Print,
+    /// Answers with the number of its process as the text.
+    Process,
 }
 
 /// A component of any kind with one fault.
 pub(crate) struct Faulty {
     mode: Mode,
+    on: String,
 }
 
 /// Long enough to be for ever in a test, and not to keep a process that waits for it.
@@ -87,11 +107,20 @@ impl Faulty {
             options.mode != Mode::PanicInCreate,
             "faulty on purpose, in create"
         );
-        Ok(Self { mode: options.mode })
+        if options.mode == Mode::AbortInCreate {
+            std::process::abort();
+        }
+        Ok(Self {
+            mode: options.mode,
+            on: options.on,
+        })
     }
 
     /// What every method does first; an answer of its own comes only where the mode lets it.
-    async fn misbehave(&self) {
+    async fn misbehave(&self, text: &str) {
+        if !text.contains(&self.on) {
+            return;
+        }
         match self.mode {
             Mode::Panic => panic!("faulty on purpose"),
             Mode::PanicLater => {
@@ -111,7 +140,21 @@ impl Faulty {
             Mode::Never => std::future::pending().await,
             Mode::Block => thread::sleep(FOR_EVER),
             Mode::Log => log_everywhere(),
-            Mode::PanicInCreate
+            Mode::Abort => std::process::abort(),
+            Mode::AbortInThread => {
+                thread::spawn(|| {
+                    thread::sleep(Duration::from_millis(5));
+                    std::process::abort();
+                });
+                std::future::pending().await
+            }
+            Mode::Exit => std::process::exit(7),
+            Mode::WildPointer => write_to_nowhere(),
+            Mode::StackOverflow => drop(descend(0)),
+            Mode::Print => println!("this is no frame"),
+            Mode::AbortInCreate
+            | Mode::Process
+            | Mode::PanicInCreate
             | Mode::PanicInDrop
             | Mode::BlockInDrop
             | Mode::Flood
@@ -119,6 +162,22 @@ impl Faulty {
             | Mode::Fail => {}
         }
     }
+}
+
+fn write_to_nowhere() {
+    let nowhere = std::hint::black_box(16_usize) as *mut u8;
+    // SAFETY: none; this is what the mode is for. No page is mapped there, so the process ends.
+    unsafe { nowhere.write_volatile(1) }
+}
+
+#[expect(
+    unconditional_recursion,
+    reason = "the stack is to be filled, however large it is"
+)]
+fn descend(depth: u64) -> [u64; 512] {
+    let mut frame = std::hint::black_box([depth; 512]);
+    frame[0] += descend(depth + 1)[0];
+    frame
 }
 
 fn log_everywhere() {
@@ -135,7 +194,7 @@ fn log_everywhere() {
 #[async_trait]
 impl Llm for Faulty {
     async fn info(&self) -> Result<LlmInfo> {
-        self.misbehave().await;
+        self.misbehave(&self.on).await;
         Ok(LlmInfo {
             model: "faulty".to_owned(),
             ..LlmInfo::default()
@@ -147,9 +206,11 @@ impl Llm for Faulty {
         request: GenerateRequest,
         events: Events<GenerateEvent>,
     ) -> Result<Completion> {
-        self.misbehave().await;
+        let asked = request.messages.last().map_or("", |m| m.content.as_str());
+        self.misbehave(asked).await;
         let mut text = String::new();
         match self.mode {
+            Mode::Process => text = std::process::id().to_string(),
             Mode::Flood => {
                 for _ in 0..200_000 {
                     events.send(GenerateEvent::Delta {
@@ -176,7 +237,7 @@ impl Llm for Faulty {
     }
 
     async fn count_tokens(&self, _text: &str) -> Result<u64> {
-        self.misbehave().await;
+        self.misbehave(&self.on).await;
         Ok(0)
     }
 }
@@ -196,7 +257,7 @@ fn failure(request: &GenerateRequest) -> Error {
 #[async_trait]
 impl Estimator for Faulty {
     async fn estimate(&self, request: EstimateRequest, llm: Arc<dyn Llm>) -> Result<Estimate> {
-        self.misbehave().await;
+        self.misbehave(&request.text).await;
         let asked = GenerateRequest::new(vec![Message::user(request.text)]);
         let answer = llm.generate(asked, Events::ignored()).await?;
         Ok(Estimate {
@@ -211,10 +272,10 @@ impl Estimator for Faulty {
 impl Feasibility for Faulty {
     async fn is_feasible(
         &self,
-        _request: FeasibilityRequest,
+        request: FeasibilityRequest,
         _llm: Arc<dyn Llm>,
     ) -> Result<Decision> {
-        self.misbehave().await;
+        self.misbehave(&request.question.text).await;
         Ok(Decision::refuse("faulty"))
     }
 }
@@ -222,17 +283,17 @@ impl Feasibility for Faulty {
 #[async_trait]
 impl Dataset for Faulty {
     async fn info(&self) -> Result<DatasetInfo> {
-        self.misbehave().await;
+        self.misbehave(&self.on).await;
         Ok(DatasetInfo::default())
     }
 
     async fn page(&self, _request: PageRequest) -> Result<Page> {
-        self.misbehave().await;
+        self.misbehave(&self.on).await;
         Ok(Page::default())
     }
 
-    async fn grade(&self, _request: GradeRequest) -> Result<Grade> {
-        self.misbehave().await;
+    async fn grade(&self, request: GradeRequest) -> Result<Grade> {
+        self.misbehave(&request.completion).await;
         Err(Error::new(ErrorKind::Unsupported, "no rule"))
     }
 }
@@ -240,7 +301,7 @@ impl Dataset for Faulty {
 #[async_trait]
 impl Trainer for Faulty {
     async fn train(&self, job: TrainJob, _events: Events<TrainEvent>) -> Result<TrainReport> {
-        self.misbehave().await;
+        self.misbehave(&self.on).await;
         Ok(TrainReport {
             adapter: job.output_dir,
             ..TrainReport::default()

@@ -125,7 +125,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The plugin was started and gave no table.
-    #[error("the plugin `{}` failed to start", path.display())]
+    #[error("the plugin `{}` failed to start: {reason}", path.display())]
     StartFailed {
         /// The file.
         path: PathBuf,
@@ -139,6 +139,14 @@ pub enum LoadError {
         path: PathBuf,
         /// How long was waited.
         after: Duration,
+    },
+    /// The process that was to hold an isolated plugin does not.
+    #[error("the plugin `{}` cannot be started in a process of its own: {reason}", path.display())]
+    Isolation {
+        /// The plugin.
+        path: PathBuf,
+        /// What the process said, or how it ended.
+        reason: String,
     },
 }
 
@@ -162,7 +170,8 @@ impl LoadError {
             | Self::Changed { path }
             | Self::Link { path, .. }
             | Self::StartFailed { path, .. }
-            | Self::StartTimeout { path, .. } => path,
+            | Self::StartTimeout { path, .. }
+            | Self::Isolation { path, .. } => path,
         }
     }
 
@@ -209,7 +218,7 @@ impl LoadError {
                  lists them"
                     .to_owned()
             }
-            Self::StartFailed { .. } | Self::StartTimeout { .. } => {
+            Self::StartFailed { .. } | Self::StartTimeout { .. } | Self::Isolation { .. } => {
                 "its own log may say more".to_owned()
             }
         }

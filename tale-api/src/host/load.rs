@@ -48,6 +48,34 @@ pub(super) fn load(
     path: &Path,
     policy: &LoadPolicy,
 ) -> Result<(&'static Connection, Inspected), LoadError> {
+    load_with(path, policy, |path, name, function| {
+        // SAFETY: `load_with` gives the function of a descriptor that it has checked, in a library
+        // that is never closed.
+        unsafe { start(path, name, function) }
+    })
+}
+
+/// Checks what can be checked of the file `path` by `policy` without running any of it.
+pub(super) fn examine(path: &Path, policy: &LoadPolicy) -> Result<Inspected, LoadError> {
+    let path = path.canonicalize().map_err(|source| LoadError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut file = inspect::open(&path)?;
+    if !policy.allow_writable_by_others {
+        refuse_if_writable_by_others(&path)?;
+    }
+    let inspected = inspect::read(&path, &mut file)?.inspected;
+    refuse_another_digest(&path, policy, &inspected)?;
+    Ok(inspected)
+}
+
+/// Checks and loads the file `path`, and lets `begin` call its start, in a thread of its own.
+pub(super) fn load_with<T: Send + 'static>(
+    path: &Path,
+    policy: &LoadPolicy,
+    begin: impl FnOnce(&Path, &str, Start) -> Result<T, LoadError> + Send + 'static,
+) -> Result<(T, Inspected), LoadError> {
     let path = path.canonicalize().map_err(|source| LoadError::Open {
         path: path.to_owned(),
         source,
@@ -59,27 +87,35 @@ pub(super) fn load(
     let before = Stamp::of(&path, &file)?;
     let read = inspect::read(&path, &mut file)?;
     let inspected = read.inspected;
-    if let Some(expected) = &policy.sha256
-        && !expected.eq_ignore_ascii_case(&inspected.sha256)
-    {
-        let (expected, found) = (expected.clone(), inspected.sha256);
-        return Err(LoadError::Digest {
-            path,
-            expected,
-            found,
-        });
-    }
+    refuse_another_digest(&path, policy, &inspected)?;
     let source = match policy.sha256 {
         Some(_) => Source::private_copy(&path, &read.content)?,
         None => Source::File,
     };
     drop(read.content);
     let is_file = matches!(source, Source::File);
-    let connection = start_in_thread(path.clone(), source, &inspected, policy.start_within)?;
+    let started = start_in_thread(path.clone(), source, &inspected, policy.start_within, begin)?;
     if is_file && Stamp::of(&path, &open_again(&path)?)? != before {
         return Err(LoadError::Changed { path });
     }
-    Ok((connection, inspected))
+    Ok((started, inspected))
+}
+
+fn refuse_another_digest(
+    path: &Path,
+    policy: &LoadPolicy,
+    inspected: &Inspected,
+) -> Result<(), LoadError> {
+    match &policy.sha256 {
+        Some(expected) if !expected.eq_ignore_ascii_case(&inspected.sha256) => {
+            Err(LoadError::Digest {
+                path: path.to_owned(),
+                expected: expected.clone(),
+                found: inspected.sha256.clone(),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn open_again(path: &Path) -> Result<File, LoadError> {
@@ -214,20 +250,17 @@ fn refuse_if_writable_by_others(_path: &Path) -> Result<(), LoadError> {
 }
 
 /// Loads and starts in a thread of its own, because a library's initialisers may hang.
-fn start_in_thread(
+fn start_in_thread<T: Send + 'static>(
     path: PathBuf,
     source: Source,
     inspected: &Inspected,
     within: Duration,
-) -> Result<&'static Connection, LoadError> {
+    begin: impl FnOnce(&Path, &str, Start) -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
     let (sender, outcome) = mpsc::sync_channel(1);
     let (name, file) = (inspected.manifest.name.clone(), path.clone());
     let work = move || {
-        let outcome = open_library(&file, &source).and_then(|descriptor| {
-            // SAFETY: `open_library` has checked the descriptor; its function lives as long as the
-            // process, because the library is never closed.
-            unsafe { start(&file, &name, descriptor) }
-        });
+        let outcome = open_library(&file, &source).and_then(|start| begin(&file, &name, start));
         let _ = sender.send(outcome);
     };
     let spawned = thread::Builder::new()
@@ -302,6 +335,16 @@ unsafe fn open_now(path: &Path) -> Result<libloading::Library, libloading::Error
     unsafe { libloading::Library::new(path) }
 }
 
+/// What plugins are told of this program.
+pub(super) fn host_info() -> HostInfo {
+    HostInfo {
+        host: concat!("tale-api ", env!("CARGO_PKG_VERSION")).to_owned(),
+        abi_major: ABI_MAJOR,
+        abi_minor: ABI_MINOR,
+        log_level: tracing::level_filters::LevelFilter::current().to_string(),
+    }
+}
+
 /// Calls a plugin's `start` and joins the two tables.
 ///
 /// # Safety
@@ -314,12 +357,7 @@ pub(super) unsafe fn start(
 ) -> Result<&'static Connection, LoadError> {
     let log = log::sink(name);
     let connection = Connection::open(name.to_owned(), Side::Host { log });
-    let info = HostInfo {
-        host: concat!("tale-api ", env!("CARGO_PKG_VERSION")).to_owned(),
-        abi_major: ABI_MAJOR,
-        abi_minor: ABI_MINOR,
-        log_level: tracing::level_filters::LevelFilter::current().to_string(),
-    };
+    let info = host_info();
     let failed = |reason: String| LoadError::StartFailed {
         path: path.to_owned(),
         reason,

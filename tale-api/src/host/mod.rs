@@ -25,13 +25,15 @@
 //! * A library is never unloaded: its threads may run, and its tables are in use, until the
 //!   process ends.
 //! * What happens in the same process can do what the process can: a plugin that writes through a
-//!   wild pointer or calls `abort` takes the host with it.
+//!   wild pointer or calls `abort` takes the host with it. [`Plugin::isolated`] gives it a process of
+//!   its own ([`isolation`]).
 //!
 //! Futures have to be polled in a tokio runtime with time enabled.
 
 mod deadlines;
 mod error;
 mod inspect;
+pub mod isolation;
 mod load;
 mod log;
 mod plugin;
@@ -39,6 +41,7 @@ mod plugin;
 pub use deadlines::Deadlines;
 pub use error::LoadError;
 pub use inspect::{AbiVersion, Inspected};
+pub use isolation::Isolation;
 pub use load::LoadPolicy;
 pub use plugin::Plugin;
 

@@ -7,7 +7,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Deadlines, Inspected, LoadError, LoadPolicy, PeerCounts, inspect, load};
+use super::{
+    Deadlines, Inspected, Isolation, LoadError, LoadPolicy, PeerCounts, inspect,
+    isolation::{self, Link, Maker, Remade},
+    load,
+};
 use crate::{
     abi::{Descriptor, ROOT},
     messages::{ComponentKind, CreateEnv, Error, ErrorKind, PluginManifest, Result},
@@ -30,6 +34,8 @@ struct Inner {
     path: Option<PathBuf>,
     root: Target,
     deadlines: Deadlines,
+    /// Of a plugin in a process of its own.
+    link: Option<&'static Link>,
 }
 
 impl Plugin {
@@ -63,6 +69,40 @@ impl Plugin {
             sha256,
             path,
             policy.deadlines,
+            None,
+        ))
+    }
+
+    /// Loads the library `path` into a process of its own and starts the plugin there. Blocks for as
+    /// long as that takes.
+    ///
+    /// What comes back behaves as after [`Plugin::load`], but what would end this process ends that
+    /// one: the calls under way fail with [`ErrorKind::Panicked`] and say how it ended, and the next
+    /// call starts another in which its component is created again. A call takes some tens of
+    /// microseconds more.
+    ///
+    /// # Errors
+    /// [`LoadError`], as [`Plugin::load`]; [`LoadError::Isolation`] if the other process fails.
+    pub fn isolated(
+        path: &Path,
+        policy: &LoadPolicy,
+        isolation: &Isolation,
+    ) -> Result<Self, LoadError> {
+        let path = path.canonicalize().map_err(|source| LoadError::Open {
+            path: path.to_owned(),
+            source,
+        })?;
+        let Inspected {
+            manifest, sha256, ..
+        } = load::examine(&path, policy)?;
+        let link = Link::open(&path, policy, isolation.clone(), &manifest.name, &sha256)?;
+        Ok(Self::new(
+            link.connection,
+            manifest,
+            Some(sha256),
+            Some(path),
+            policy.deadlines,
+            Some(link),
         ))
     }
 
@@ -93,6 +133,7 @@ impl Plugin {
             None,
             None,
             Deadlines::default(),
+            None,
         ))
     }
 
@@ -102,6 +143,7 @@ impl Plugin {
         sha256: Option<String>,
         path: Option<PathBuf>,
         deadlines: Deadlines,
+        link: Option<&'static Link>,
     ) -> Self {
         let root = Target::watched(connection, ROOT);
         Self {
@@ -111,6 +153,7 @@ impl Plugin {
                 path,
                 root,
                 deadlines,
+                link,
             }),
         }
     }
@@ -127,6 +170,12 @@ impl Plugin {
         self.inner.sha256.as_deref()
     }
 
+    /// The process in which it runs, if it has one of its own and that is alive.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.inner.link?.process()
+    }
+
     /// The file it was loaded from; `None` for a linked plugin.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
@@ -139,8 +188,17 @@ impl Plugin {
     /// The component's own, above all [`ErrorKind::InvalidOptions`]; [`ErrorKind::NotFound`] if the
     /// plugin has no such component.
     pub async fn llm(&self, name: &str, options: Value, env: &CreateEnv) -> Result<Arc<dyn Llm>> {
-        let (target, deadlines) = self.create(ComponentKind::Llm, name, options, env).await?;
-        Ok(Arc::new(RemoteLlm::new(target, deadlines)))
+        let wrap =
+            |target, deadlines| -> Arc<dyn Llm> { Arc::new(RemoteLlm::new(target, deadlines)) };
+        Ok(
+            match self
+                .make(ComponentKind::Llm, name, options, env, wrap)
+                .await?
+            {
+                Made::Here(made) => made,
+                Made::Apart(made) => Arc::new(made),
+            },
+        )
     }
 
     /// Creates the estimator `name`.
@@ -153,10 +211,18 @@ impl Plugin {
         options: Value,
         env: &CreateEnv,
     ) -> Result<Arc<dyn Estimator>> {
-        let (target, deadlines) = self
-            .create(ComponentKind::Estimator, name, options, env)
-            .await?;
-        Ok(Arc::new(RemoteEstimator::new(target, deadlines)))
+        let wrap = |target, deadlines| -> Arc<dyn Estimator> {
+            Arc::new(RemoteEstimator::new(target, deadlines))
+        };
+        Ok(
+            match self
+                .make(ComponentKind::Estimator, name, options, env, wrap)
+                .await?
+            {
+                Made::Here(made) => made,
+                Made::Apart(made) => Arc::new(made),
+            },
+        )
     }
 
     /// Creates the feasibility rule `name`.
@@ -169,10 +235,18 @@ impl Plugin {
         options: Value,
         env: &CreateEnv,
     ) -> Result<Arc<dyn Feasibility>> {
-        let (target, deadlines) = self
-            .create(ComponentKind::Feasibility, name, options, env)
-            .await?;
-        Ok(Arc::new(RemoteFeasibility::new(target, deadlines)))
+        let wrap = |target, deadlines| -> Arc<dyn Feasibility> {
+            Arc::new(RemoteFeasibility::new(target, deadlines))
+        };
+        Ok(
+            match self
+                .make(ComponentKind::Feasibility, name, options, env, wrap)
+                .await?
+            {
+                Made::Here(made) => made,
+                Made::Apart(made) => Arc::new(made),
+            },
+        )
     }
 
     /// Creates the data set `name`.
@@ -185,10 +259,18 @@ impl Plugin {
         options: Value,
         env: &CreateEnv,
     ) -> Result<Arc<dyn Dataset>> {
-        let (target, deadlines) = self
-            .create(ComponentKind::Dataset, name, options, env)
-            .await?;
-        Ok(Arc::new(RemoteDataset::new(target, deadlines)))
+        let wrap = |target, deadlines| -> Arc<dyn Dataset> {
+            Arc::new(RemoteDataset::new(target, deadlines))
+        };
+        Ok(
+            match self
+                .make(ComponentKind::Dataset, name, options, env, wrap)
+                .await?
+            {
+                Made::Here(made) => made,
+                Made::Apart(made) => Arc::new(made),
+            },
+        )
     }
 
     /// Creates the trainer `name`.
@@ -201,10 +283,18 @@ impl Plugin {
         options: Value,
         env: &CreateEnv,
     ) -> Result<Arc<dyn Trainer>> {
-        let (target, deadlines) = self
-            .create(ComponentKind::Trainer, name, options, env)
-            .await?;
-        Ok(Arc::new(RemoteTrainer::new(target, deadlines)))
+        let wrap = |target, deadlines| -> Arc<dyn Trainer> {
+            Arc::new(RemoteTrainer::new(target, deadlines))
+        };
+        Ok(
+            match self
+                .make(ComponentKind::Trainer, name, options, env, wrap)
+                .await?
+            {
+                Made::Here(made) => made,
+                Made::Apart(made) => Arc::new(made),
+            },
+        )
     }
 
     /// What this program holds for the plugin at the moment: lent models, open calls.
@@ -220,48 +310,53 @@ impl Plugin {
     /// [`ErrorKind::Unsupported`] from plugins that do not count, which is allowed.
     pub async fn plugin_counts(&self) -> Result<PeerCounts> {
         let deadline = Some(self.inner.deadlines.short);
-        self.inner
-            .root
-            .call(Method::Counts, b"{}".to_vec(), None, deadline)
+        let request = b"{}".to_vec();
+        let Some(link) = self.inner.link else {
+            let root = &self.inner.root;
+            return root.call(Method::Counts, request, None, deadline).await;
+        };
+        let number = link.generation().and_then(|n| isolation::of_child(n, ROOT));
+        let Some(number) = number else {
+            // A process that is not there holds nothing; the next call starts one.
+            return Ok(PeerCounts::default());
+        };
+        Target::trusted(link.connection, number)
+            .call(Method::Counts, request, None, deadline)
             .await
     }
 
-    async fn create(
+    async fn make<T: ?Sized + Send + Sync + 'static>(
         &self,
         kind: ComponentKind,
         name: &str,
         options: Value,
         env: &CreateEnv,
-    ) -> Result<(Target, Deadlines)> {
-        let Inner {
-            manifest,
-            root,
-            deadlines,
-            ..
-        } = &*self.inner;
-        if !manifest
-            .components
-            .iter()
-            .any(|c| c.kind == kind && c.name == name)
-        {
+        wrap: fn(Target, Deadlines) -> Arc<T>,
+    ) -> Result<Made<T>> {
+        let components = &self.inner.manifest.components;
+        if !components.iter().any(|c| c.kind == kind && c.name == name) {
             return Err(self.no_such_component(kind, name));
         }
-        let request = json(&Create {
+        let request = Create {
             kind,
             name: name.to_owned(),
             options,
             env: env.clone(),
-        })?;
-        let Created { object } = root
-            .call(Method::Create, request, None, Some(deadlines.create))
-            .await?;
-        if object == ROOT {
-            let fault = "a new component got the number of the root";
-            return Err(root
-                .connection
-                .protocol_error(Method::Create.as_str(), fault));
-        }
-        Ok((Target::watched(root.connection, object), *deadlines))
+        };
+        let deadlines = self.inner.deadlines;
+        let Some(link) = self.inner.link else {
+            let target = create(&self.inner.root, &request, deadlines).await?;
+            return Ok(Made::Here(wrap(target, deadlines)));
+        };
+        let request = Arc::new(request);
+        let maker: Maker<T> = Box::new(move |generation| {
+            let request = Arc::clone(&request);
+            Box::pin(async move {
+                let target = create_apart(link, generation, &request, deadlines).await?;
+                Ok(wrap(target, deadlines))
+            })
+        });
+        Ok(Made::Apart(Remade::new(link, maker).await?))
     }
 
     fn no_such_component(&self, kind: ComponentKind, name: &str) -> Error {
@@ -285,6 +380,50 @@ impl Plugin {
         }
         error.hint(format!("its {kind}s are {}", known.join(", ")))
     }
+}
+
+/// A component of a plugin in this process, or of one in a process of its own.
+enum Made<T: ?Sized> {
+    Here(Arc<T>),
+    Apart(Remade<T>),
+}
+
+/// Creates a component; gives the number that its owner has for it.
+async fn created(root: &Target, request: &Create, deadlines: Deadlines) -> Result<u64> {
+    let Created { object } = root
+        .call(Method::Create, json(request)?, None, Some(deadlines.create))
+        .await?;
+    if object == ROOT {
+        let fault = "a new component got the number of the root";
+        return Err(root
+            .connection
+            .protocol_error(Method::Create.as_str(), fault));
+    }
+    Ok(object)
+}
+
+async fn create(root: &Target, request: &Create, deadlines: Deadlines) -> Result<Target> {
+    let object = created(root, request, deadlines).await?;
+    Ok(Target::watched(root.connection, object))
+}
+
+/// The same in the child `generation`.
+async fn create_apart(
+    link: &'static Link,
+    generation: u64,
+    request: &Create,
+    deadlines: Deadlines,
+) -> Result<Target> {
+    let connection = link.connection;
+    let too_large = || {
+        let fault = "a number beyond those that a process of its own may give";
+        connection.protocol_error(Method::Create.as_str(), fault)
+    };
+    // The pipe's end in this process returns at once, whatever the plugin does.
+    let number = |own| isolation::of_child(generation, own).ok_or_else(too_large);
+    let root = Target::trusted(connection, number(ROOT)?);
+    let object = created(&root, request, deadlines).await?;
+    Ok(Target::trusted(connection, number(object)?))
 }
 
 impl std::fmt::Debug for Plugin {

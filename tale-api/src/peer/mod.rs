@@ -15,10 +15,10 @@ mod shards;
 mod wire;
 
 #[cfg(feature = "host")]
-pub(crate) use connection::LogSink;
-#[cfg(feature = "host")]
 pub use connection::PeerCounts;
 pub(crate) use connection::{Connection, Side};
+#[cfg(feature = "host")]
+pub(crate) use connection::{Limits, LogSink};
 #[cfg(feature = "host")]
 pub(crate) use outgoing::Target;
 pub(crate) use panic::caught;

@@ -72,7 +72,13 @@ impl Slot {
         self.end(outcome);
     }
 
-    pub(super) fn end(&self, outcome: Result<Vec<u8>>) {
+    /// The method that was called.
+    #[cfg(feature = "host")]
+    pub(crate) fn method(&self) -> Method {
+        self.method
+    }
+
+    pub(crate) fn end(&self, outcome: Result<Vec<u8>>) {
         let answer = self
             .answer
             .lock()

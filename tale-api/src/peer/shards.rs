@@ -35,6 +35,15 @@ impl<V> Shards<V> {
         self.shard(id).contains_key(&id)
     }
 
+    /// Takes everything out.
+    #[cfg(feature = "host")]
+    pub(crate) fn drain(&self) -> Vec<V> {
+        let taken = self.shards.iter().map(|shard| {
+            std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        taken.flat_map(HashMap::into_values).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.shards
             .iter()

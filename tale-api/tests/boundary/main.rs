@@ -10,6 +10,8 @@ mod conformance;
 mod files;
 mod healthy;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod isolation;
 mod memory;
 mod nested;
 mod other_language;

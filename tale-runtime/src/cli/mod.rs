@@ -97,6 +97,9 @@ enum Command {
     Export(export::ExportArgs),
     /// Print the JSON Schema of a manifest, for editors
     Schema,
+    /// Hold one plugin in this process, for the `tale` at the other end of stdin and stdout
+    #[command(hide = true)]
+    PluginHost,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -224,6 +227,10 @@ impl Cli {
             Command::Export(args) => export::export(args, global),
             Command::Schema => {
                 output::json(&crate::manifest::schema());
+                Ok(Exit::Done)
+            }
+            Command::PluginHost => {
+                tale_api::host::isolation::serve()?;
                 Ok(Exit::Done)
             }
             Command::Completions { shell } => {

@@ -1,0 +1,699 @@
+//! The host's end of the pipe: one child at a time, which plays the peer of a connection.
+
+use std::{
+    cell::Cell,
+    collections::HashSet,
+    ffi::c_void,
+    io::{self, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{
+    Greeting, Isolation, Welcome,
+    frame::{self, Frame},
+    queue::Queue,
+};
+use crate::{
+    abi::{Bytes, EVENT_GO_ON, EVENT_UNWANTED, RawPeer, STATUS_REPLY},
+    host::{LoadError, LoadPolicy, load, log},
+    messages::{Error, ErrorKind, Result},
+    peer::{Connection, Limits, Method, Side},
+};
+
+/// Numbers of a child are below this; above stands which child it is.
+const OWN_BITS: u32 = 48;
+const OWN: u64 = (1 << OWN_BITS) - 1;
+
+/// Everything that outlives a child. Leaked, like the connection that it is the peer of.
+pub(crate) struct Link {
+    pub(crate) connection: &'static Connection,
+    path: PathBuf,
+    policy: LoadPolicy,
+    isolation: Isolation,
+    /// What the first child loaded; the others must load the same.
+    sha256: String,
+    table: RawPeer,
+    state: Mutex<State>,
+    /// Held while a child is started, which may take long; `state` never is.
+    starting: Mutex<()>,
+    failures: AtomicU32,
+}
+
+// SAFETY: the raw pointer in `table` is the link's own address; everything else is `Send`.
+unsafe impl Send for Link {}
+// SAFETY: as above; the table is never changed after the link is made.
+unsafe impl Sync for Link {}
+
+#[derive(Default)]
+struct State {
+    /// How many children there were.
+    generation: u64,
+    running: Option<Arc<Running>>,
+    /// How the last one ended.
+    last_end: String,
+}
+
+/// A child that is alive, as far as is known.
+struct Running {
+    generation: u64,
+    queue: Queue,
+    process: Mutex<Child>,
+    /// Objects whose release is under way.
+    releasing: Mutex<HashSet<u64>>,
+    released: Condvar,
+    pinged: AtomicU64,
+    ponged: AtomicU64,
+    is_over: AtomicBool,
+}
+
+impl Running {
+    fn send(&self, frame: &Frame<'_>) {
+        self.queue.push(frame.encode());
+    }
+
+    fn kill(&self) {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have ended by itself.
+        let _ = process.kill();
+    }
+}
+
+thread_local! {
+    /// Whether this thread reads from a child: it must not wait for one to read.
+    static IS_READER: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Link {
+    /// Starts the first child.
+    pub(crate) fn open(
+        path: &Path,
+        policy: &LoadPolicy,
+        isolation: Isolation,
+        name: &str,
+        sha256: &str,
+    ) -> Result<&'static Self, LoadError> {
+        let log = log::sink(name);
+        let connection = Connection::open(name.to_owned(), Side::Host { log });
+        let link = Box::leak(Box::new(Self {
+            connection,
+            path: path.to_owned(),
+            policy: policy.clone(),
+            isolation,
+            sha256: sha256.to_owned(),
+            table: RawPeer {
+                struct_size: size_of::<RawPeer>(),
+                ctx: std::ptr::null_mut(),
+                call: Some(link_call),
+                cancel: Some(link_cancel),
+                event: Some(link_event),
+                finish: Some(link_finish),
+                release: Some(link_release),
+                log: Some(link_log),
+            },
+            state: Mutex::default(),
+            starting: Mutex::default(),
+            failures: AtomicU32::new(0),
+        }));
+        link.table.ctx = std::ptr::from_mut(link).cast();
+        let link: &'static Self = link;
+        // SAFETY: the table lives as long as the process, because the link does.
+        unsafe { connection.join(&raw const link.table) }.map_err(|fault| {
+            LoadError::StartFailed {
+                path: path.to_owned(),
+                reason: fault.to_string(),
+            }
+        })?;
+        link.start()?;
+        Ok(link)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self, generation: u64) -> Option<Arc<Running>> {
+        let state = self.state();
+        let running = state.running.as_ref()?;
+        (running.generation == generation).then(|| Arc::clone(running))
+    }
+
+    /// The child that is alive.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        self.state().running.as_ref().map(|r| r.generation)
+    }
+
+    /// The process of the child that is alive.
+    pub(crate) fn process(&self) -> Option<u32> {
+        let running = self.state().running.clone()?;
+        let process = running
+            .process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Some(process.id())
+    }
+
+    /// The same, started if there is none. Blocks for as long as that takes.
+    pub(crate) fn ensure(&'static self) -> Result<u64> {
+        let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(generation) = self.generation() {
+            return Ok(generation);
+        }
+        let plugin = &self.connection.plugin;
+        let refused = |message: String| {
+            Error::new(ErrorKind::Unavailable, message)
+                .operation("start")
+                .context("plugin", plugin)
+        };
+        let failures = self.failures.load(Ordering::SeqCst);
+        if failures >= self.isolation.most_failures {
+            return Err(refused(format!(
+                "plugin `{plugin}` is not started again: its process ended {failures} times in a \
+                 row without having answered a call; the last {}",
+                self.state().last_end
+            ))
+            .hint("the same command tries again; the plugin's own output may say more"));
+        }
+        self.start().map_err(|e| {
+            self.failures.fetch_add(1, Ordering::SeqCst);
+            self.state().last_end = format!("did not start ({e})");
+            refused(e.to_string()).hint(e.hint())
+        })
+    }
+
+    /// Starts a child from a thread that lives as long as the child: on Linux the child dies with
+    /// the thread that started it.
+    fn start(&'static self) -> Result<u64, LoadError> {
+        let generation = {
+            let mut state = self.state();
+            state.generation += 1;
+            state.generation
+        };
+        let (sender, started) = mpsc::sync_channel(1);
+        let work = move || {
+            let (running, input) = match self.spawn(generation) {
+                Ok(spawned) => spawned,
+                Err(e) => {
+                    let _ = sender.send(Err(e));
+                    return;
+                }
+            };
+            self.read(&running, input, &sender);
+        };
+        let spawned = thread::Builder::new()
+            .name("tale-isolated".to_owned())
+            .spawn(work);
+        spawned.map_err(|e| self.fault(format!("no thread: {e}")))?;
+        // The child bounds the start itself; this bounds the child.
+        let patience = self.policy.start_within + Duration::from_secs(5);
+        let running = match started.recv_timeout(patience) {
+            Ok(outcome) => outcome?,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                return Err(LoadError::StartTimeout {
+                    path: self.path.clone(),
+                    after: self.policy.start_within,
+                });
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(self.fault("its thread ended in the middle".to_owned()));
+            }
+        };
+        let mut state = self.state();
+        // Whoever clears up after it says so before it takes the lock.
+        if running.is_over.load(Ordering::SeqCst) {
+            return Err(self.fault(format!("it {}", state.last_end)));
+        }
+        state.running = Some(running);
+        Ok(generation)
+    }
+
+    fn fault(&self, reason: String) -> LoadError {
+        LoadError::Isolation {
+            path: self.path.clone(),
+            reason,
+        }
+    }
+
+    fn spawn(
+        &'static self,
+        generation: u64,
+    ) -> Result<(Arc<Running>, BufReader<ChildStdout>), LoadError> {
+        let failed = |e: &dyn std::fmt::Display| {
+            self.fault(format!("`{}`: {e}", self.isolation.program.display()))
+        };
+        let mut command = Command::new(&self.isolation.program);
+        command
+            .args(&self.isolation.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        // Ctrl-C in a terminal is the host's to handle.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut process = command.spawn().map_err(|e| failed(&e))?;
+        let (Some(mut output), Some(input)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err(failed(&"no pipes"));
+        };
+        let greeting = Greeting {
+            path: self.path.clone(),
+            sha256: self.policy.sha256.clone(),
+            allow_writable_by_others: self.policy.allow_writable_by_others,
+            start_within_s: self.policy.start_within.as_secs_f64(),
+            host_info: serde_json::to_value(load::host_info()).map_err(|e| failed(&e))?,
+        };
+        let running = Arc::new(Running {
+            generation,
+            queue: Queue::default(),
+            process: Mutex::new(process),
+            releasing: Mutex::default(),
+            released: Condvar::new(),
+            pinged: AtomicU64::new(0),
+            ponged: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+        });
+        let greeting = serde_json::to_vec(&greeting).map_err(|e| failed(&e))?;
+        running.send(&Frame::Hello(&greeting));
+        let writing = Arc::clone(&running);
+        thread::Builder::new()
+            .name("tale-isolated-out".to_owned())
+            .spawn(move || {
+                while let Some(frame) = writing.queue.pop() {
+                    if output.write_all(&frame).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(|e| {
+                running.kill();
+                failed(&e)
+            })?;
+        Ok((running, BufReader::with_capacity(64 << 10, input)))
+    }
+
+    /// Reads what the child says until it ends, and clears up after it.
+    fn read(
+        &'static self,
+        running: &Arc<Running>,
+        mut input: BufReader<ChildStdout>,
+        sender: &mpsc::SyncSender<Result<Arc<Running>, LoadError>>,
+    ) {
+        IS_READER.set(true);
+        let mut buffer = Vec::new();
+        let welcome = match frame::read(&mut input, &mut buffer) {
+            Ok(Some(Frame::Hello(welcome))) => serde_json::from_slice(welcome).ok(),
+            _ => None,
+        };
+        let refusal = match welcome {
+            Some(Welcome {
+                sha256: Some(found),
+                ..
+            }) if found == self.sha256 => None,
+            Some(Welcome {
+                sha256: Some(_), ..
+            }) => Some(LoadError::Changed {
+                path: self.path.clone(),
+            }),
+            Some(Welcome { error, .. }) => Some(self.fault(error.unwrap_or_default())),
+            None => {
+                running.kill();
+                let end = self.wait(running);
+                Some(self.fault(format!("it {end}")))
+            }
+        };
+        let is_started = refusal.is_none();
+        let outcome = refusal.map_or_else(|| Ok(Arc::clone(running)), Err);
+        if sender.send(outcome).is_err() || !is_started {
+            // Refused, or nobody waits any more.
+            running.queue.close();
+            running.kill();
+            self.wait(running);
+            return;
+        }
+        let fault = loop {
+            match frame::read(&mut input, &mut buffer) {
+                Ok(Some(frame)) => self.take(running, frame),
+                Ok(None) => break None,
+                Err(e) => break Some(e),
+            }
+        };
+        self.clear_up(running, fault.as_ref());
+    }
+
+    /// Waits for the process to end, and says how it did.
+    fn wait(&self, running: &Running) -> String {
+        let mut process = running
+            .process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // The pipe is closed: it is at its end, or about to be.
+        let mut tries = 0;
+        loop {
+            match process.try_wait() {
+                Ok(Some(status)) => return ending(status),
+                Ok(None) if tries < 200 => {
+                    tries += 1;
+                    thread::sleep(Duration::from_millis(tries.min(10)));
+                }
+                Ok(None) => {
+                    // It closed the pipe and lives on: of no use to anybody.
+                    let _ = process.kill();
+                    return process.wait().map_or_else(
+                        |e| format!("cannot be waited for: {e}"),
+                        |_| "closed its pipe, and was killed".to_owned(),
+                    );
+                }
+                Err(e) => return format!("cannot be waited for: {e}"),
+            }
+        }
+    }
+
+    fn clear_up(&self, running: &Arc<Running>, fault: Option<&io::Error>) {
+        let mut end = match fault {
+            Some(e) if e.kind() == io::ErrorKind::InvalidData => {
+                running.kill();
+                format!("sent what is no frame ({e}), and ")
+            }
+            _ => String::new(),
+        };
+        end.push_str(&self.wait(running));
+        let plugin = &self.connection.plugin;
+        tracing::warn!(%plugin, "the plugin's process {end}");
+        running.queue.close();
+        running.is_over.store(true, Ordering::SeqCst);
+        // What is dropped with a call may be a component, whose release wants the lock.
+        let lost = {
+            // Under the lock: a call that is made from here on goes to another child.
+            let mut state = self.state();
+            state.last_end.clone_from(&end);
+            if state
+                .running
+                .as_ref()
+                .is_some_and(|r| r.generation == running.generation)
+            {
+                state.running = None;
+            }
+            self.failures.fetch_add(1, Ordering::SeqCst);
+            for task in self.connection.incoming.drain() {
+                task.abort();
+            }
+            let lost = self.connection.outgoing.drain();
+            for slot in &lost {
+                slot.end(Err(self.died(slot.method(), &end)));
+            }
+            lost
+        };
+        drop(lost);
+        running
+            .releasing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        running.released.notify_all();
+    }
+
+    fn died(&self, method: Method, end: &str) -> Error {
+        let (plugin, method) = (&self.connection.plugin, method.as_str());
+        let message = format!("plugin `{plugin}` died in `{method}`: its process {end}");
+        Error::new(ErrorKind::Panicked, message)
+            .operation(method)
+            .context("plugin", plugin)
+            .hint("this is a fault of the plugin; the next call starts it anew")
+    }
+
+    /// Passes on what the child's plugin said.
+    fn take(&self, running: &Running, frame: Frame<'_>) {
+        let table = self.connection.table();
+        let high = running.generation << OWN_BITS;
+        match frame {
+            Frame::Call {
+                object,
+                call,
+                method,
+                request,
+            } => {
+                if let Some(f) = table.call
+                    && call <= OWN
+                {
+                    // SAFETY: our own table with its `ctx`; the bytes outlive the call.
+                    unsafe {
+                        f(
+                            table.ctx,
+                            object,
+                            high | call,
+                            Bytes::lend(method),
+                            Bytes::lend(request),
+                        );
+                    }
+                }
+            }
+            Frame::Cancel { call } => {
+                if let Some(f) = table.cancel
+                    && call <= OWN
+                {
+                    // SAFETY: as above.
+                    unsafe { f(table.ctx, high | call) }
+                }
+            }
+            Frame::Event { call, event } => {
+                if let Some(f) = table.event {
+                    // SAFETY: as above.
+                    let heard = unsafe { f(table.ctx, call, Bytes::lend(event)) };
+                    if heard == EVENT_UNWANTED {
+                        running.send(&Frame::Unwanted { call });
+                    }
+                }
+            }
+            Frame::Finish {
+                call,
+                status,
+                reply,
+            } => {
+                self.note_success(call, status);
+                if let Some(f) = table.finish {
+                    // SAFETY: as above.
+                    unsafe { f(table.ctx, call, status, Bytes::lend(reply)) }
+                }
+            }
+            Frame::Release { object } => {
+                if let Some(f) = table.release {
+                    // SAFETY: as above.
+                    unsafe { f(table.ctx, object) }
+                }
+            }
+            Frame::Log {
+                level,
+                target,
+                fields,
+            } => {
+                if let Some(f) = table.log {
+                    // SAFETY: as above.
+                    unsafe { f(table.ctx, level, Bytes::lend(target), Bytes::lend(fields)) }
+                }
+            }
+            Frame::Fault { call, what } => {
+                if let Some(slot) = self.connection.outgoing.remove(call) {
+                    let what = String::from_utf8_lossy(what);
+                    let method = slot.method().as_str();
+                    slot.end(Err(self.connection.protocol_error(method, what)));
+                    running.send(&Frame::Cancel { call });
+                }
+            }
+            Frame::Released { object } => {
+                running
+                    .releasing
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&object);
+                running.released.notify_all();
+            }
+            Frame::Pong(n) => {
+                running.ponged.fetch_max(n, Ordering::SeqCst);
+            }
+            // Words that a child does not say.
+            Frame::Hello(_) | Frame::Unwanted { .. } | Frame::Ping(_) => {}
+        }
+    }
+
+    /// A child that has answered a call is worth another when it dies.
+    fn note_success(&self, call: u64, status: u32) {
+        if status != STATUS_REPLY || self.failures.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let answered = self.connection.outgoing.get(call).map(|slot| slot.method());
+        if answered.is_some_and(|method| method != Method::Create && method != Method::Counts) {
+            self.failures.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// After a call that was not answered in time: a child that says in time that it is well goes
+    /// on; one that does not is killed.
+    pub(crate) fn probe(&'static self, generation: u64) {
+        let Some(running) = self.running(generation) else {
+            return;
+        };
+        let n = running.pinged.fetch_add(1, Ordering::SeqCst) + 1;
+        running.send(&Frame::Ping(n));
+        let patience = self.isolation.patience;
+        tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            if running.ponged.load(Ordering::SeqCst) < n && !running.is_over.load(Ordering::SeqCst)
+            {
+                let plugin = &self.connection.plugin;
+                tracing::warn!(%plugin, "its process does not answer; it is killed");
+                running.kill();
+            }
+        });
+    }
+}
+
+/// The number of `own` of the child `generation`.
+pub(crate) fn of_child(generation: u64, own: u64) -> Option<u64> {
+    (own <= OWN).then_some(generation << OWN_BITS | own)
+}
+
+/// How a process ended, in words that go on "its process …".
+fn ending(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        let name = match signal {
+            2 => " (SIGINT)",
+            4 => " (SIGILL)",
+            6 => " (SIGABRT)",
+            8 => " (SIGFPE)",
+            9 => " (SIGKILL)",
+            11 => " (SIGSEGV)",
+            13 => " (SIGPIPE)",
+            15 => " (SIGTERM)",
+            _ => "",
+        };
+        return format!("was ended by signal {signal}{name}");
+    }
+    match status.code() {
+        Some(code) => format!("ended with code {code}"),
+        None => "ended".to_owned(),
+    }
+}
+
+/// The link behind a table's `ctx`.
+fn link_of(ctx: *mut c_void) -> Option<&'static Link> {
+    // SAFETY: `ctx` is what `Link::open` wrote into the table: a leaked link, which nobody changes.
+    unsafe { ctx.cast::<Link>().cast_const().as_ref() }
+}
+
+/// Bytes that this process lends to itself.
+///
+/// # Safety
+/// As [`Bytes::read`].
+unsafe fn own<'a>(bytes: Bytes) -> &'a [u8] {
+    // SAFETY: this function's own contract.
+    unsafe { bytes.read(usize::MAX) }.unwrap_or_default()
+}
+
+unsafe extern "C" fn link_call(
+    ctx: *mut c_void,
+    object: u64,
+    call: u64,
+    method: Bytes,
+    request: Bytes,
+) {
+    let Some(link) = link_of(ctx) else { return };
+    // SAFETY: the connection lends both while this function runs.
+    let (method, request) = unsafe { (own(method), own(request)) };
+    let most = Limits::default().message;
+    let refuse = |message: String, kind: ErrorKind| {
+        if let Some(slot) = link.connection.outgoing.remove(call) {
+            let method = slot.method().as_str();
+            let plugin = &link.connection.plugin;
+            let error = Error::new(kind, message).operation(method);
+            slot.end(Err(error.context("plugin", plugin)));
+        }
+    };
+    if request.len() > most {
+        let len = request.len();
+        let message = format!("a request of {len} bytes where at most {most} can be sent");
+        return refuse(message, ErrorKind::InvalidInput);
+    }
+    match link.running(object >> OWN_BITS) {
+        Some(running) => running.send(&Frame::Call {
+            object: object & OWN,
+            call,
+            method,
+            request,
+        }),
+        None => {
+            let plugin = &link.connection.plugin;
+            let method = String::from_utf8_lossy(method);
+            let message =
+                format!("plugin `{plugin}` is gone, and with it what `{method}` was called on");
+            refuse(message, ErrorKind::Unavailable);
+        }
+    }
+}
+
+unsafe extern "C" fn link_cancel(ctx: *mut c_void, call: u64) {
+    let Some(link) = link_of(ctx) else { return };
+    // Calls of this side are numbered through all children; one that was of another finds nothing.
+    let running = link.state().running.clone();
+    if let Some(running) = running {
+        running.send(&Frame::Cancel { call });
+    }
+}
+
+unsafe extern "C" fn link_event(ctx: *mut c_void, call: u64, event: Bytes) -> i32 {
+    let Some(running) = link_of(ctx).and_then(|link| link.running(call >> OWN_BITS)) else {
+        return EVENT_UNWANTED;
+    };
+    if !IS_READER.get() {
+        running.queue.wait_for_room(Duration::from_secs(10));
+    }
+    // SAFETY: the connection lends it while this function runs.
+    let event = unsafe { own(event) };
+    running.send(&Frame::Event {
+        call: call & OWN,
+        event,
+    });
+    EVENT_GO_ON
+}
+
+unsafe extern "C" fn link_finish(ctx: *mut c_void, call: u64, status: u32, reply: Bytes) {
+    if let Some(running) = link_of(ctx).and_then(|link| link.running(call >> OWN_BITS)) {
+        // SAFETY: the connection lends it while this function runs.
+        let reply = unsafe { own(reply) };
+        running.send(&Frame::Finish {
+            call: call & OWN,
+            status,
+            reply,
+        });
+    }
+}
+
+/// Returns when the plugin's own `release` has: the caller bounds how long it waits.
+unsafe extern "C" fn link_release(ctx: *mut c_void, object: u64) {
+    let Some(running) = link_of(ctx).and_then(|link| link.running(object >> OWN_BITS)) else {
+        return;
+    };
+    let object = object & OWN;
+    let mut releasing = running
+        .releasing
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    releasing.insert(object);
+    running.send(&Frame::Release { object });
+    if IS_READER.get() {
+        return;
+    }
+    let is_waiting =
+        |set: &mut HashSet<u64>| set.contains(&object) && !running.is_over.load(Ordering::SeqCst);
+    // A destructor that takes longer is not waited for by anybody.
+    let _ = running
+        .released
+        .wait_timeout_while(releasing, Duration::from_secs(60), is_waiting);
+}
+
+unsafe extern "C" fn link_log(_ctx: *mut c_void, _level: u32, _target: Bytes, _fields: Bytes) {}
