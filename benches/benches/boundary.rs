@@ -1,5 +1,5 @@
-//! What the plugin boundary costs: the same model as a trait object in this process, and behind
-//! the really loaded library.
+//! What the plugin boundary costs: the same model as a trait object in this process, behind the
+//! really loaded library, and behind it in a process of its own.
 //!
 //! The model answers at once, so that nothing but the way there and back is measured. The loaded
 //! plugin is `test-hostile`, which has to be built before: `cargo build --release -p
@@ -19,7 +19,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::json;
 use tale_api::{
     CreateEnv, Events, GenerateRequest, Llm, Message,
-    host::{LoadPolicy, Plugin},
+    host::{Isolation, LoadPolicy, Plugin},
 };
 use tale_test_hostile::instant::Instant as InstantModel;
 
@@ -43,6 +43,16 @@ fn library() -> PathBuf {
         "run `cargo build --release -p tale-test-hostile` first"
     );
     path
+}
+
+/// The program that holds a plugin in a process of its own.
+fn isolation() -> Isolation {
+    let tale = library().with_file_name(format!("tale{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        tale.exists(),
+        "run `cargo build --release -p tale-runtime` first"
+    );
+    Isolation::new(tale, &["plugin-host"])
 }
 
 /// Prints how long single calls take. On a busy machine the median says more than criterion's mean:
@@ -174,7 +184,17 @@ fn boundary(c: &mut Criterion) {
             .expect("it answers");
     }
 
-    let models = [("trait_object", &here), ("loaded", &loaded)];
+    let apart = Plugin::isolated(&library(), &LoadPolicy::default(), &isolation())
+        .expect("the plugin loads in a process of its own");
+    let isolated = runtime
+        .block_on(apart.llm("instant", json!({}), &CreateEnv::default()))
+        .expect("the model is created there");
+
+    let models = [
+        ("trait_object", &here),
+        ("loaded", &loaded),
+        ("isolated", &isolated),
+    ];
     percentiles(&runtime, &models);
     throughput(&runtime, &models);
     #[cfg(target_os = "linux")]

@@ -8,10 +8,13 @@ mod analysis;
 mod bad_input;
 mod engine;
 mod evaluate;
+#[cfg(unix)]
+mod isolation;
 mod listings;
 mod new_plugin;
 mod resume;
 mod scale;
 mod search;
+mod secrets;
 mod support;
 mod third_party;

@@ -146,7 +146,7 @@ impl Faulty {
                     thread::sleep(Duration::from_millis(5));
                     std::process::abort();
                 });
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Mode::Exit => std::process::exit(7),
             Mode::WildPointer => write_to_nowhere(),
@@ -194,7 +194,7 @@ fn log_everywhere() {
 #[async_trait]
 impl Llm for Faulty {
     async fn info(&self) -> Result<LlmInfo> {
-        self.misbehave(&self.on).await;
+        self.misbehave("").await;
         Ok(LlmInfo {
             model: "faulty".to_owned(),
             ..LlmInfo::default()
@@ -237,7 +237,7 @@ impl Llm for Faulty {
     }
 
     async fn count_tokens(&self, _text: &str) -> Result<u64> {
-        self.misbehave(&self.on).await;
+        self.misbehave("").await;
         Ok(0)
     }
 }
@@ -283,12 +283,12 @@ impl Feasibility for Faulty {
 #[async_trait]
 impl Dataset for Faulty {
     async fn info(&self) -> Result<DatasetInfo> {
-        self.misbehave(&self.on).await;
+        self.misbehave("").await;
         Ok(DatasetInfo::default())
     }
 
     async fn page(&self, _request: PageRequest) -> Result<Page> {
-        self.misbehave(&self.on).await;
+        self.misbehave("").await;
         Ok(Page::default())
     }
 
@@ -301,7 +301,7 @@ impl Dataset for Faulty {
 #[async_trait]
 impl Trainer for Faulty {
     async fn train(&self, job: TrainJob, _events: Events<TrainEvent>) -> Result<TrainReport> {
-        self.misbehave(&self.on).await;
+        self.misbehave("").await;
         Ok(TrainReport {
             adapter: job.output_dir,
             ..TrainReport::default()

@@ -6,6 +6,7 @@
 //!   waiting for ever, blocking, flooding.
 //! * [`instant`]: a model that costs nothing, for benchmarks.
 //! * [`raw`]: a model that answers over the C table itself and breaks the protocol there.
+//! * [`secretive`]: a model that repeats the secrets it is given wherever it can.
 //! * [`start`]: a start that fails in the way that a byte of the library says. Tests change that
 //!   byte, and the descriptor, in a copy of the file.
 
@@ -18,6 +19,7 @@ mod faulty;
 mod healthy;
 pub mod instant;
 mod raw;
+mod secretive;
 mod start;
 
 tale_api::__plugin_definition! {
@@ -42,6 +44,8 @@ tale_api::__plugin_definition! {
         feasibility "faulty" => faulty::Faulty::create, "Misbehaves as its mode says", faulty::SCHEMA;
         dataset "faulty" => faulty::Faulty::create, "Misbehaves as its mode says", faulty::SCHEMA;
         trainer "faulty" => faulty::Faulty::create, "Misbehaves as its mode says", faulty::SCHEMA;
+        llm "secretive" => secretive::Secretive::create, "Repeats its secrets wherever it can",
+            secretive::SCHEMA;
         llm "raw" => raw::never_created, "Breaks the protocol as its mode says", faulty::SCHEMA;
     ]
 }

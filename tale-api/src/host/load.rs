@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -11,7 +11,7 @@ use std::{
 use super::{Deadlines, Inspected, LoadError, inspect, log};
 use crate::{
     abi::{ABI_MAJOR, ABI_MINOR, Bytes, Header, SYMBOL, Start},
-    peer::{Connection, HostInfo, Side, caught},
+    peer::{Connection, HostInfo, Secrets, Side, caught},
 };
 
 /// What is asked of a plugin's file before it is loaded, and how long the plugin may take.
@@ -355,8 +355,9 @@ pub(super) unsafe fn start(
     name: &str,
     start: Start,
 ) -> Result<&'static Connection, LoadError> {
-    let log = log::sink(name);
-    let connection = Connection::open(name.to_owned(), Side::Host { log });
+    let secrets = Arc::<Secrets>::default();
+    let log = log::sink(name, Arc::clone(&secrets));
+    let connection = Connection::open(name.to_owned(), Side::Host { log, secrets });
     let info = host_info();
     let failed = |reason: String| LoadError::StartFailed {
         path: path.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use serde_json::{Map, Value};
@@ -15,7 +15,7 @@ use tracing::{
     subscriber::Interest,
 };
 
-use crate::peer::LogSink;
+use crate::peer::{LogSink, Secrets};
 
 const FIELDS: &[&str] = &["message", "plugin", "fields"];
 
@@ -23,8 +23,8 @@ const FIELDS: &[&str] = &["message", "plugin", "fields"];
 /// hundred bytes for ever, so a plugin must not be able to make as many as it likes.
 const MOST_TARGETS: usize = 256;
 
-/// Takes the records of the plugin `name`.
-pub(super) fn sink(name: &str) -> LogSink {
+/// Takes the records of the plugin `name`, without the secrets that it was given.
+pub(super) fn sink(name: &str, secrets: Arc<Secrets>) -> LogSink {
     let plugin = name.to_owned();
     let sites = Mutex::new(HashMap::<(Level, String), &'static Site>::new());
     Box::new(move |level, target, fields| {
@@ -51,7 +51,8 @@ pub(super) fn sink(name: &str) -> LogSink {
                 .entry(key)
                 .or_insert_with_key(|(level, target)| Site::leak(*level, target))
         };
-        emit(site, &plugin, fields);
+        let fields = String::from_utf8_lossy(fields);
+        emit(site, &plugin, secrets.hide(&fields).as_bytes());
     })
 }
 

@@ -45,4 +45,4 @@ pub use isolation::Isolation;
 pub use load::LoadPolicy;
 pub use plugin::Plugin;
 
-pub use crate::peer::PeerCounts;
+pub use crate::peer::{PeerCounts, secret_options, secret_paths};

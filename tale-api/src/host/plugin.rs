@@ -17,7 +17,7 @@ use crate::{
     messages::{ComponentKind, CreateEnv, Error, ErrorKind, PluginManifest, Result},
     peer::{
         Connection, Create, Created, Method, RemoteDataset, RemoteEstimator, RemoteFeasibility,
-        RemoteLlm, RemoteTrainer, Target, json,
+        RemoteLlm, RemoteTrainer, Side, Target, json,
     },
     traits::{Dataset, Estimator, Feasibility, Llm, Trainer},
 };
@@ -333,9 +333,12 @@ impl Plugin {
         env: &CreateEnv,
         wrap: fn(Target, Deadlines) -> Arc<T>,
     ) -> Result<Made<T>> {
-        let components = &self.inner.manifest.components;
-        if !components.iter().any(|c| c.kind == kind && c.name == name) {
+        let mut components = self.inner.manifest.components.iter();
+        let Some(component) = components.find(|c| c.kind == kind && c.name == name) else {
             return Err(self.no_such_component(kind, name));
+        };
+        if let Side::Host { secrets, .. } = &self.inner.root.connection.side {
+            secrets.learn(&component.options, &options);
         }
         let request = Create {
             kind,

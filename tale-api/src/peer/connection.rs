@@ -12,7 +12,7 @@ use futures_util::future::AbortHandle;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use super::{caught, incoming, outgoing::Slot, serve::Object, shards::Shards};
+use super::{caught, incoming, outgoing::Slot, secrets::Secrets, serve::Object, shards::Shards};
 use crate::{
     abi::{Bytes, EVENT_GO_ON, EVENT_UNWANTED, ROOT, RawPeer},
     messages::{Error, ErrorKind},
@@ -46,7 +46,7 @@ pub(crate) enum Side {
         not(feature = "host"),
         expect(dead_code, reason = "built by the host only")
     )]
-    Host { log: LogSink },
+    Host { log: LogSink, secrets: Arc<Secrets> },
     /// The plugin's end; the peer is the host.
     #[cfg_attr(
         not(feature = "export"),
@@ -230,12 +230,17 @@ impl Connection {
             Side::Host { .. } => format!("plugin `{}`", self.plugin),
             Side::Plugin => "the host".to_owned(),
         };
-        Error::new(
+        let mut error = Error::new(
             ErrorKind::Protocol,
             format!("{who} broke the protocol in `{method}`: {fault}"),
         )
         .operation(method)
-        .context("plugin", &self.plugin)
+        .context("plugin", &self.plugin);
+        // What cannot be read is quoted in parts.
+        if let Side::Host { secrets, .. } = &self.side {
+            secrets.hide_in(&mut error);
+        }
+        error
     }
 }
 
@@ -405,7 +410,9 @@ unsafe extern "C" fn on_release(ctx: *mut c_void, object: u64) {
 
 unsafe extern "C" fn on_log(ctx: *mut c_void, level: u32, target: Bytes, fields: Bytes) {
     guarded(ctx, |c| {
-        let Side::Host { log } = &c.side else { return };
+        let Side::Host { log, .. } = &c.side else {
+            return;
+        };
         // SAFETY: the protocol lets us read both while this function runs.
         let (Ok(target), Ok(fields)) =
             (unsafe { (target.read(c.limits.log), fields.read(c.limits.log)) })

@@ -10,6 +10,7 @@ mod incoming;
 mod outgoing;
 mod panic;
 mod remote;
+mod secrets;
 mod serve;
 mod shards;
 mod wire;
@@ -26,6 +27,10 @@ pub(crate) use panic::caught;
 pub(crate) use remote::{
     RemoteDataset, RemoteEstimator, RemoteFeasibility, RemoteLlm, RemoteTrainer,
 };
+#[cfg(feature = "host")]
+pub(crate) use secrets::Secrets;
+#[cfg(feature = "host")]
+pub use secrets::{secret_options, secret_paths};
 pub(crate) use serve::{
     DatasetObject, EstimatorObject, FeasibilityObject, Incoming, LlmObject, Object, TrainerObject,
     json,

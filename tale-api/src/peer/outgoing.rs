@@ -93,10 +93,11 @@ impl Slot {
 
 /// Adds to an error of a plugin where it comes from. An error that only passes through the plugin,
 /// because it comes from the model that the host lent it, keeps its first place.
-fn placed(connection: &Connection, method: &str, error: Error) -> Error {
-    let Side::Host { .. } = connection.side else {
+fn placed(connection: &Connection, method: &str, mut error: Error) -> Error {
+    let Side::Host { secrets, .. } = &connection.side else {
         return error;
     };
+    secrets.hide_in(&mut error);
     let is_named = error
         .context
         .iter()

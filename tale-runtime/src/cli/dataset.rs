@@ -8,7 +8,10 @@ use tale_api::{ComponentKind, CreateEnv, PageRequest, Question, host::LoadPolicy
 use tale_plugin_standard::{Method, PromptSet};
 
 use super::{Exit, Failure, Global, Outcome, listing, on_runtime, output, usage};
-use crate::fetch::{Kind, catalogue};
+use crate::{
+    fetch::{Kind, catalogue},
+    registry::Residence,
+};
 
 #[derive(Subcommand)]
 pub(super) enum DatasetCommand {
@@ -87,7 +90,7 @@ async fn read(args: &HeadArgs, global: &Global) -> Result<Vec<Question>, Failure
         .locate(ComponentKind::Dataset, &args.plugin)
         .map_err(Failure::usage)?;
     let plugin = registry
-        .load(&located, &LoadPolicy::default())
+        .load(&located, &LoadPolicy::default(), Residence::Here)
         .map_err(Failure::usage)?;
     let mut options = super::parse_options(&args.options)?;
     if let Some(path) = args.path.clone().or_else(|| fetched(&args.plugin)) {

@@ -34,6 +34,9 @@ use crate::{
     store::StoreError,
 };
 
+/// The hidden command that makes this program the child of another.
+pub(crate) const PLUGIN_HOST: &str = "plugin-host";
+
 /// Token-budget-aware LLM reasoning: measure, estimate and prompt with token budgets (TALE).
 #[derive(Parser)]
 #[command(name = "tale", version, max_term_width = 100, propagate_version = true)]
@@ -98,7 +101,7 @@ enum Command {
     /// Print the JSON Schema of a manifest, for editors
     Schema,
     /// Hold one plugin in this process, for the `tale` at the other end of stdin and stdout
-    #[command(hide = true)]
+    #[command(hide = true, name = PLUGIN_HOST)]
     PluginHost,
     /// Print a completion script for a shell
     Completions {

@@ -13,7 +13,10 @@ use tale_api::{
 };
 
 use super::{Exit, Failure, Global, Outcome, output};
-use crate::{diagnostics::Diagnostic, registry::Registry};
+use crate::{
+    diagnostics::Diagnostic,
+    registry::{self, Registry, Residence},
+};
 
 #[derive(Subcommand)]
 pub(super) enum PluginCommand {
@@ -40,6 +43,9 @@ pub(super) struct CheckArgs {
     /// An option to create the component with (may be given several times)
     #[arg(long = "option", value_name = "KEY=VALUE")]
     options: Vec<String>,
+    /// Check it in a process of its own, as `isolation = "process"` runs it
+    #[arg(long)]
+    isolated: bool,
 }
 
 pub(super) async fn plugin(command: &PluginCommand, global: &Global) -> Outcome {
@@ -103,7 +109,12 @@ fn list(registry: &Registry, global: &Global) {
 
 /// Checks every component that was asked for; one broken rule makes the command fail.
 async fn check(args: &CheckArgs, global: &Global) -> Outcome {
-    let plugin = Plugin::load(&args.file, &LoadPolicy::default())?;
+    let residence = if args.isolated {
+        Residence::OwnProcess
+    } else {
+        Residence::Here
+    };
+    let plugin = registry::load(&args.file, &LoadPolicy::default(), residence)?;
     let options = Value::Object(super::parse_options(&args.options)?);
     let wanted = |name: &str| {
         args.component

@@ -11,11 +11,11 @@ use std::sync::{Arc, OnceLock};
 
 use jsonschema::Validator;
 use serde_json::{Map, Value};
+use tale_api::host::{secret_options, secret_paths};
 
 use self::{explain::Finding, repair::Fix};
 use super::{
-    Manifest,
-    schema::{self, secret_options},
+    Manifest, schema,
     source::{Source, Spot, pointer_of, segments},
     words,
 };
@@ -155,10 +155,11 @@ impl<'a> Subject<'a> {
         schema: &'a Value,
         instance: &'a Value,
     ) -> Self {
-        let secrets = secret_options(schema)
+        let patterns = secret_options(schema);
+        let paths = patterns
             .iter()
-            .map(|path| pointer_of(path))
-            .collect();
+            .flat_map(|path| secret_paths(instance, path));
+        let secrets = paths.map(|path: Vec<String>| pointer_of(&path)).collect();
         let mut subject = Self {
             source,
             schema,
@@ -172,6 +173,17 @@ impl<'a> Subject<'a> {
             secrets,
             texts: Vec::new(),
         };
+        // A key that the schema does not know may be a secret's, misspelt.
+        if !patterns.is_empty()
+            && let Some(known) = subject.properties(schema)
+        {
+            let written = instance.as_object().into_iter().flat_map(Map::keys);
+            let unknown =
+                written.filter(|key| !known.contains_key(*key) && !lifted.contains(&key.as_str()));
+            subject
+                .secrets
+                .extend(unknown.map(|key| pointer_of(&[key])));
+        }
         let mut hiding = source.clone();
         subject
             .secrets

@@ -29,15 +29,16 @@ use std::{io::Read as _, path::Path};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Place, Text};
 
-pub use resolved::{Change, differences};
-pub use schema::{schema, secret_options};
+pub use resolved::{Change, differences, without_secret};
+pub use schema::schema;
 pub use searches::{
     FeasibilitySpec, RefineSpec, RelativeTo, SearchSpec, SearchStrategy, SweepSpec,
 };
 pub use source::Source;
+pub use tale_api::host::secret_options;
 pub use types::{
-    DatasetSpec, EstimateOn, EstimatorSpec, EvaluateSpec, Fallback, LlmSpec, Manifest, OnError,
-    OneOrMany, PluginSpec, PricesSpec, SampleSpec, Task,
+    DatasetSpec, EstimateOn, EstimatorSpec, EvaluateSpec, Fallback, IsolationSpec, LlmSpec,
+    Manifest, OnError, OneOrMany, PluginSpec, PricesSpec, SampleSpec, Task,
 };
 
 /// More bytes than this are no manifest: somebody named a model or a data set by mistake.

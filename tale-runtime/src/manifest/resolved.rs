@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{Manifest, source::child};
+use super::{
+    Manifest,
+    source::{child, written_paths},
+};
 
 impl Manifest {
     /// The whole manifest as TOML, defaults filled in, without what stands at `secrets`
@@ -28,23 +31,35 @@ impl Manifest {
     pub fn resolved<S: AsRef<str>>(&self, secrets: &[Vec<S>]) -> Value {
         let mut value = serde_json::to_value(self).expect("a manifest is plain data");
         for secret in secrets {
-            remove(&mut value, secret);
+            without_secret(&mut value, secret);
         }
         without_null(&mut value);
         value
     }
 }
 
-/// Takes the value at `path` out; index 0 of a table is the table itself.
-fn remove<S: AsRef<str>>(value: &mut Value, path: &[S]) {
-    let [first, rest @ ..] = path else { return };
-    let first = first.as_ref();
+/// Takes out what stands at `path`, in which `*` is every element or member. An element leaves null
+/// behind, so that the others keep their places.
+pub fn without_secret<S: AsRef<str>>(value: &mut Value, path: &[S]) {
+    for path in written_paths(value, path) {
+        remove(value, &path);
+    }
+}
+
+fn remove(value: &mut Value, path: &[String]) {
+    let [first, rest @ ..] = path else {
+        *value = Value::Null;
+        return;
+    };
     match value {
         Value::Object(table) if rest.is_empty() => {
             table.shift_remove(first);
         }
-        Value::Object(table) if table.contains_key(first) => remove(&mut table[first], rest),
-        Value::Object(_) if first == "0" => remove(value, rest),
+        Value::Object(table) => {
+            if let Some(inner) = table.get_mut(first) {
+                remove(inner, rest);
+            }
+        }
         Value::Array(items) => {
             let item = first.parse().ok().and_then(|i: usize| items.get_mut(i));
             if let Some(item) = item {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tale_api::host::secret_paths;
 
 use super::words::is_secret_name;
 use crate::diagnostics::{Place, Text};
@@ -105,12 +106,12 @@ impl Source {
         self.place(0, 0..0)
     }
 
-    /// Never shows what stands at these paths in a diagnostic made from now on.
+    /// Never shows what stands at these paths in a diagnostic made from now on. `*` in a path is
+    /// every element or member (see [`secret_options`](super::secret_options)).
     pub fn hide<S: AsRef<str>>(&mut self, secrets: &[Vec<S>]) {
         for secret in secrets {
-            if self.has(secret) {
-                let pointer = self.pointer(secret);
-                self.hide_at(&pointer);
+            for path in written_paths(&self.value, secret) {
+                self.hide_at(&pointer_of(&path));
             }
         }
     }
@@ -161,6 +162,17 @@ impl Source {
         }
         (pointer, path.len())
     }
+}
+
+/// The paths of `value` that a path with `*` leads to; index 0 of a table is the table itself.
+pub(super) fn written_paths<S: AsRef<str>>(value: &Value, path: &[S]) -> Vec<Vec<String>> {
+    let mut path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+    if let [first, "0", ..] = *path
+        && value.get(first).is_some_and(Value::is_object)
+    {
+        path.remove(1);
+    }
+    secret_paths(value, &path)
 }
 
 /// Adds a segment to a JSON pointer.

@@ -176,6 +176,22 @@ pub struct PluginSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub timeout_s: Option<f64>,
+    /// Where the plugin runs: `"none"` in this process, `"process"` in one of its own, whose end
+    /// (`abort`, a wild pointer, `kill`) costs only the calls under way. Default: `"none"`.
+    #[serde(default)]
+    pub isolation: IsolationSpec,
+}
+
+/// Where a plugin runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum IsolationSpec {
+    /// In this process.
+    #[default]
+    None,
+    /// In a process of its own.
+    Process,
 }
 
 /// A model that answers, and how it is asked.

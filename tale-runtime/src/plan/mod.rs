@@ -23,9 +23,9 @@ use tale_plugin_standard::{Method, PromptSet};
 use crate::{
     diagnostics::{Diagnostic, Diagnostics},
     fetch,
-    manifest::{self, Loaded, Manifest, Source},
+    manifest::{self, IsolationSpec, Loaded, Manifest, PluginSpec, Source},
     pipeline::{Draw, Selection},
-    registry::{Located, Registry},
+    registry::{Located, Registry, Residence},
 };
 
 pub use open::{OpenError, Opened};
@@ -63,6 +63,8 @@ pub struct ComponentPlan {
     pub options: Value,
     /// What is demanded of its library.
     pub policy: LoadPolicy,
+    /// Where its library is loaded.
+    pub residence: Residence,
 }
 
 /// A model to be created.
@@ -363,11 +365,28 @@ impl Resolver<'_> {
         {
             self.problems.push(problem);
         }
-        let policy = policy(manifest, &located.plugin);
+        let spec = plugin_spec(manifest, at.plugin, &located.plugin);
+        let residence = match spec.map(|spec| spec.isolation) {
+            Some(IsolationSpec::Process) => Residence::OwnProcess,
+            _ => Residence::Here,
+        };
+        if residence == Residence::OwnProcess && located.path.is_none() {
+            let key = [at.plugin, located.plugin.as_str()]
+                .into_iter()
+                .find(|name| manifest.plugins.contains_key(*name))
+                .unwrap_or(at.plugin);
+            let place = self.source().at(&["plugins", key, "isolation"]);
+            let message = format!("`{}` is linked into `tale` and needs no process", at.plugin);
+            let help = "leave `isolation` out; only a library that is loaded can be isolated";
+            self.problems
+                .push(Diagnostic::at(place, message).help(help));
+        }
+        let policy = policy(spec);
         Some(ComponentPlan {
             located,
             options,
             policy,
+            residence,
         })
     }
 
@@ -440,9 +459,19 @@ fn option_marked(schema: &Value, name: &str, what: &str) -> bool {
     mark.and_then(Value::as_str) == Some(what)
 }
 
-fn policy(manifest: &Manifest, plugin: &str) -> LoadPolicy {
+/// What the manifest says of a plugin, under the component's name or the plugin's.
+fn plugin_spec<'a>(
+    manifest: &'a Manifest,
+    component: &str,
+    plugin: &str,
+) -> Option<&'a PluginSpec> {
+    let plugins = &manifest.plugins;
+    plugins.get(component).or_else(|| plugins.get(plugin))
+}
+
+fn policy(spec: Option<&PluginSpec>) -> LoadPolicy {
     let mut policy = LoadPolicy::default();
-    if let Some(spec) = manifest.plugins.get(plugin) {
+    if let Some(spec) = spec {
         policy.sha256.clone_from(&spec.sha256);
         policy.allow_writable_by_others = spec.allow_writable_dir;
         if let Some(seconds) = spec.timeout_s {

@@ -145,16 +145,16 @@ impl Plan {
     /// What tells a model from another of the same name and weights: the plugin, and the options as
     /// the manifest has them. What the runtime fills in (files, slots) changes no answer.
     fn source_of(&self, component: &ComponentPlan, options: &Map<String, Value>) -> String {
-        let mut options = options.clone();
+        let mut options = Value::Object(options.clone());
         for secret in &self.secrets {
-            if let [table, _, key, name] = secret.as_slice()
+            if let [table, _, key, path @ ..] = secret.as_slice()
                 && table == "llm"
                 && key == "options"
             {
-                options.remove(name);
+                manifest::without_secret(&mut options, path);
             }
         }
-        format!("{}\n{}", component.located.plugin, Value::Object(options))
+        format!("{}\n{}", component.located.plugin, options)
     }
 
     /// Creates one data set.
@@ -286,7 +286,7 @@ fn call_defaults(spec: &LlmSpec, seed: u64) -> CallDefaults {
 
 fn load(registry: &Registry, component: &ComponentPlan) -> Result<Plugin, OpenError> {
     registry
-        .load(&component.located, &component.policy)
+        .load(&component.located, &component.policy, component.residence)
         .map_err(OpenError::Load)
 }
 

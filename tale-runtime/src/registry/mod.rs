@@ -13,7 +13,7 @@ use std::{
 
 use tale_api::{
     ComponentInfo, ComponentKind, PluginManifest,
-    host::{LoadError, LoadPolicy, Plugin},
+    host::{Isolation, LoadError, LoadPolicy, Plugin},
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -25,7 +25,17 @@ pub struct Registry {
     dirs: Vec<(Origin, PathBuf)>,
     linked: Vec<Plugin>,
     found: OnceLock<Vec<Candidate>>,
-    loaded: Mutex<BTreeMap<PathBuf, Plugin>>,
+    loaded: Mutex<BTreeMap<(PathBuf, Residence), Plugin>>,
+}
+
+/// Where a library is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Residence {
+    /// In this process.
+    #[default]
+    Here,
+    /// In a process of its own.
+    OwnProcess,
 }
 
 /// A component that a manifest asked for, and the plugin that offers it.
@@ -127,7 +137,12 @@ impl Registry {
     ///
     /// # Errors
     /// The library cannot be loaded or breaks the policy.
-    pub fn load(&self, located: &Located, policy: &LoadPolicy) -> Result<Plugin, Diagnostic> {
+    pub fn load(
+        &self,
+        located: &Located,
+        policy: &LoadPolicy,
+        residence: Residence,
+    ) -> Result<Plugin, Diagnostic> {
         let Some(path) = &located.path else {
             return self
                 .linked
@@ -137,11 +152,12 @@ impl Registry {
                 .ok_or_else(|| Diagnostic::error(format!("no plugin `{}`", located.plugin)));
         };
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plugin) = loaded.get(path) {
+        let key = (path.clone(), residence);
+        if let Some(plugin) = loaded.get(&key) {
             return Ok(plugin.clone());
         }
-        let plugin = Plugin::load(path, policy).map_err(|e| load_error(&e))?;
-        loaded.insert(path.clone(), plugin.clone());
+        let plugin = load(path, policy, residence)?;
+        loaded.insert(key, plugin.clone());
         Ok(plugin)
     }
 
@@ -228,6 +244,25 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .filter(|(distance, k)| *distance <= k.len().max(name.len()) / 3)
         .min()
         .map(|(_, k)| k)
+}
+
+/// Loads the library `path`.
+///
+/// # Errors
+/// It cannot be loaded or breaks the policy.
+pub fn load(path: &Path, policy: &LoadPolicy, residence: Residence) -> Result<Plugin, Diagnostic> {
+    let loaded = match residence {
+        Residence::Here => Plugin::load(path, policy),
+        Residence::OwnProcess => {
+            let program = std::env::current_exe().map_err(|e| {
+                Diagnostic::error("cannot find this program's own file, to start it again")
+                    .cause(e.to_string())
+            })?;
+            let isolation = Isolation::new(program, &[crate::cli::PLUGIN_HOST]);
+            Plugin::isolated(path, policy, &isolation)
+        }
+    };
+    loaded.map_err(|e| load_error(&e))
 }
 
 /// A library that cannot be used, as people are told.

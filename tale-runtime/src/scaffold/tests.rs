@@ -25,6 +25,11 @@ fn every_kind_has_three_places_to_fill_in_and_no_trace_of_a_template() {
         for language in [Language::Rust, Language::C] {
             let scaffold = scaffold(kind, language);
             for (path, text) in scaffold.render().unwrap() {
+                if path == Path::new("tale_plugin.h") {
+                    // TALE's own header, as it is.
+                    assert_eq!(text, tale_api::abi::HEADER);
+                    continue;
+                }
                 assert!(
                     !text.contains("{{") && !text.contains("{%"),
                     "{}",

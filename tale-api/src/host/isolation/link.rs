@@ -3,7 +3,6 @@
 use std::{
     cell::Cell,
     collections::HashSet,
-    ffi::c_void,
     io::{self, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
@@ -20,17 +19,18 @@ use super::{
     Greeting, Isolation, Welcome,
     frame::{self, Frame},
     queue::Queue,
+    table,
 };
 use crate::{
-    abi::{Bytes, EVENT_GO_ON, EVENT_UNWANTED, RawPeer, STATUS_REPLY},
+    abi::{Bytes, EVENT_UNWANTED, RawPeer, STATUS_REPLY},
     host::{LoadError, LoadPolicy, load, log},
     messages::{Error, ErrorKind, Result},
-    peer::{Connection, Limits, Method, Side},
+    peer::{Connection, Method, Secrets, Side},
 };
 
 /// Numbers of a child are below this; above stands which child it is.
-const OWN_BITS: u32 = 48;
-const OWN: u64 = (1 << OWN_BITS) - 1;
+pub(super) const OWN_BITS: u32 = 48;
+pub(super) const OWN: u64 = (1 << OWN_BITS) - 1;
 
 /// Everything that outlives a child. Leaked, like the connection that it is the peer of.
 pub(crate) struct Link {
@@ -62,20 +62,20 @@ struct State {
 }
 
 /// A child that is alive, as far as is known.
-struct Running {
+pub(super) struct Running {
     generation: u64,
-    queue: Queue,
+    pub(super) queue: Queue,
     process: Mutex<Child>,
     /// Objects whose release is under way.
-    releasing: Mutex<HashSet<u64>>,
-    released: Condvar,
+    pub(super) releasing: Mutex<HashSet<u64>>,
+    pub(super) released: Condvar,
     pinged: AtomicU64,
     ponged: AtomicU64,
-    is_over: AtomicBool,
+    pub(super) is_over: AtomicBool,
 }
 
 impl Running {
-    fn send(&self, frame: &Frame<'_>) {
+    pub(super) fn send(&self, frame: &Frame<'_>) {
         self.queue.push(frame.encode());
     }
 
@@ -88,7 +88,7 @@ impl Running {
 
 thread_local! {
     /// Whether this thread reads from a child: it must not wait for one to read.
-    static IS_READER: Cell<bool> = const { Cell::new(false) };
+    pub(super) static IS_READER: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Link {
@@ -100,24 +100,16 @@ impl Link {
         name: &str,
         sha256: &str,
     ) -> Result<&'static Self, LoadError> {
-        let log = log::sink(name);
-        let connection = Connection::open(name.to_owned(), Side::Host { log });
+        let secrets = Arc::<Secrets>::default();
+        let log = log::sink(name, Arc::clone(&secrets));
+        let connection = Connection::open(name.to_owned(), Side::Host { log, secrets });
         let link = Box::leak(Box::new(Self {
             connection,
             path: path.to_owned(),
             policy: policy.clone(),
             isolation,
             sha256: sha256.to_owned(),
-            table: RawPeer {
-                struct_size: size_of::<RawPeer>(),
-                ctx: std::ptr::null_mut(),
-                call: Some(link_call),
-                cancel: Some(link_cancel),
-                event: Some(link_event),
-                finish: Some(link_finish),
-                release: Some(link_release),
-                log: Some(link_log),
-            },
+            table: table::TABLE,
             state: Mutex::default(),
             starting: Mutex::default(),
             failures: AtomicU32::new(0),
@@ -135,11 +127,15 @@ impl Link {
         Ok(link)
     }
 
+    pub(super) fn any_running(&self) -> Option<Arc<Running>> {
+        self.state().running.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn running(&self, generation: u64) -> Option<Arc<Running>> {
+    pub(super) fn running(&self, generation: u64) -> Option<Arc<Running>> {
         let state = self.state();
         let running = state.running.as_ref()?;
         (running.generation == generation).then(|| Arc::clone(running))
@@ -322,7 +318,7 @@ impl Link {
             Some(Welcome { error, .. }) => Some(self.fault(error.unwrap_or_default())),
             None => {
                 running.kill();
-                let end = self.wait(running);
+                let end = Self::wait(running);
                 Some(self.fault(format!("it {end}")))
             }
         };
@@ -332,7 +328,7 @@ impl Link {
             // Refused, or nobody waits any more.
             running.queue.close();
             running.kill();
-            self.wait(running);
+            Self::wait(running);
             return;
         }
         let fault = loop {
@@ -346,7 +342,7 @@ impl Link {
     }
 
     /// Waits for the process to end, and says how it did.
-    fn wait(&self, running: &Running) -> String {
+    fn wait(running: &Running) -> String {
         let mut process = running
             .process
             .lock()
@@ -381,7 +377,7 @@ impl Link {
             }
             _ => String::new(),
         };
-        end.push_str(&self.wait(running));
+        end.push_str(&Self::wait(running));
         let plugin = &self.connection.plugin;
         tracing::warn!(%plugin, "the plugin's process {end}");
         running.queue.close();
@@ -579,121 +575,3 @@ fn ending(status: ExitStatus) -> String {
         None => "ended".to_owned(),
     }
 }
-
-/// The link behind a table's `ctx`.
-fn link_of(ctx: *mut c_void) -> Option<&'static Link> {
-    // SAFETY: `ctx` is what `Link::open` wrote into the table: a leaked link, which nobody changes.
-    unsafe { ctx.cast::<Link>().cast_const().as_ref() }
-}
-
-/// Bytes that this process lends to itself.
-///
-/// # Safety
-/// As [`Bytes::read`].
-unsafe fn own<'a>(bytes: Bytes) -> &'a [u8] {
-    // SAFETY: this function's own contract.
-    unsafe { bytes.read(usize::MAX) }.unwrap_or_default()
-}
-
-unsafe extern "C" fn link_call(
-    ctx: *mut c_void,
-    object: u64,
-    call: u64,
-    method: Bytes,
-    request: Bytes,
-) {
-    let Some(link) = link_of(ctx) else { return };
-    // SAFETY: the connection lends both while this function runs.
-    let (method, request) = unsafe { (own(method), own(request)) };
-    let most = Limits::default().message;
-    let refuse = |message: String, kind: ErrorKind| {
-        if let Some(slot) = link.connection.outgoing.remove(call) {
-            let method = slot.method().as_str();
-            let plugin = &link.connection.plugin;
-            let error = Error::new(kind, message).operation(method);
-            slot.end(Err(error.context("plugin", plugin)));
-        }
-    };
-    if request.len() > most {
-        let len = request.len();
-        let message = format!("a request of {len} bytes where at most {most} can be sent");
-        return refuse(message, ErrorKind::InvalidInput);
-    }
-    match link.running(object >> OWN_BITS) {
-        Some(running) => running.send(&Frame::Call {
-            object: object & OWN,
-            call,
-            method,
-            request,
-        }),
-        None => {
-            let plugin = &link.connection.plugin;
-            let method = String::from_utf8_lossy(method);
-            let message =
-                format!("plugin `{plugin}` is gone, and with it what `{method}` was called on");
-            refuse(message, ErrorKind::Unavailable);
-        }
-    }
-}
-
-unsafe extern "C" fn link_cancel(ctx: *mut c_void, call: u64) {
-    let Some(link) = link_of(ctx) else { return };
-    // Calls of this side are numbered through all children; one that was of another finds nothing.
-    let running = link.state().running.clone();
-    if let Some(running) = running {
-        running.send(&Frame::Cancel { call });
-    }
-}
-
-unsafe extern "C" fn link_event(ctx: *mut c_void, call: u64, event: Bytes) -> i32 {
-    let Some(running) = link_of(ctx).and_then(|link| link.running(call >> OWN_BITS)) else {
-        return EVENT_UNWANTED;
-    };
-    if !IS_READER.get() {
-        running.queue.wait_for_room(Duration::from_secs(10));
-    }
-    // SAFETY: the connection lends it while this function runs.
-    let event = unsafe { own(event) };
-    running.send(&Frame::Event {
-        call: call & OWN,
-        event,
-    });
-    EVENT_GO_ON
-}
-
-unsafe extern "C" fn link_finish(ctx: *mut c_void, call: u64, status: u32, reply: Bytes) {
-    if let Some(running) = link_of(ctx).and_then(|link| link.running(call >> OWN_BITS)) {
-        // SAFETY: the connection lends it while this function runs.
-        let reply = unsafe { own(reply) };
-        running.send(&Frame::Finish {
-            call: call & OWN,
-            status,
-            reply,
-        });
-    }
-}
-
-/// Returns when the plugin's own `release` has: the caller bounds how long it waits.
-unsafe extern "C" fn link_release(ctx: *mut c_void, object: u64) {
-    let Some(running) = link_of(ctx).and_then(|link| link.running(object >> OWN_BITS)) else {
-        return;
-    };
-    let object = object & OWN;
-    let mut releasing = running
-        .releasing
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    releasing.insert(object);
-    running.send(&Frame::Release { object });
-    if IS_READER.get() {
-        return;
-    }
-    let is_waiting =
-        |set: &mut HashSet<u64>| set.contains(&object) && !running.is_over.load(Ordering::SeqCst);
-    // A destructor that takes longer is not waited for by anybody.
-    let _ = running
-        .released
-        .wait_timeout_while(releasing, Duration::from_secs(60), is_waiting);
-}
-
-unsafe extern "C" fn link_log(_ctx: *mut c_void, _level: u32, _target: Bytes, _fields: Bytes) {}

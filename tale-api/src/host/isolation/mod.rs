@@ -2,7 +2,7 @@
 //!
 //! Within one process nothing helps against a wild pointer, `abort` or `exit`. A plugin that is
 //! loaded by [`Plugin::isolated`](super::Plugin::isolated) runs in a child instead, and the functions
-//! of the two tables travel as frames over the child's stdin and stdout (`docs/abi.md`, section 7).
+//! of the two tables travel as frames over the child's stdin and stdout (`docs/abi.md`, section 8).
 //! What kills the child costs the calls under way, each of which fails with an error that names
 //! plugin, method and how the child ended; the next call starts a new child and creates the
 //! component again.
@@ -20,6 +20,7 @@ mod component;
 mod frame;
 mod link;
 mod queue;
+mod table;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
