@@ -119,6 +119,7 @@ async fn components_of_every_kind_fail_alone_and_are_created_again() {
         },
         previous: Attempt::vanilla("", 2, true),
         candidate: Attempt::under(1, "", 1, true),
+        ..FeasibilityRequest::default()
     };
     let error = rule.is_feasible(request("now"), Arc::clone(&llm)).await;
     assert_died(&error.unwrap_err(), "is_feasible", "SIGABRT");
