@@ -292,7 +292,7 @@ async fn calls_under_way_all_fail_when_the_process_is_killed_and_then_go_on() {
 async fn a_plugin_that_holds_its_thread_past_the_deadline_is_killed_and_started_anew() {
     let mut policy = LoadPolicy::default();
     policy.deadlines = Deadlines::default();
-    policy.deadlines.generate = Duration::from_millis(200);
+    policy.deadlines.generate = Duration::from_secs(3);
     let mut isolation = Isolation::new(program(), &[]);
     isolation.patience = Duration::from_millis(300);
     let plugin = Plugin::isolated(&built::hostile(), &policy, &isolation).unwrap();
