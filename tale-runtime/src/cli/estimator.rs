@@ -1,7 +1,7 @@
 //! `tale estimator`: trains estimators that ask no model.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
 };
@@ -13,7 +13,7 @@ use tale_plugin_standard::estimator::{LearnedKind, LearnedModel, Training, quest
 use super::{Exit, Global, Outcome, output};
 use crate::{
     diagnostics::Diagnostic,
-    report::{Judged, Searched, estimators_markdown, held_out, held_out_median, searched},
+    report::{Judged, Searched, Trial, estimators_markdown, held_out, held_out_median, searched},
 };
 
 #[derive(Subcommand)]
@@ -42,7 +42,8 @@ pub(super) struct TrainArgs {
     /// Neighbours asked (knn)
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     k: u16,
-    /// `samples.jsonl` of runs that estimated budgets for the same questions, to compare with
+    /// `samples.jsonl` of runs on the same questions: estimates of TALE-EP are compared with, answers
+    /// under other budgets (a sweep) widen the ideal budget ranges
     #[arg(long, value_name = "SAMPLES.JSONL")]
     against: Vec<PathBuf>,
     /// Write the comparison to a Markdown file too
@@ -95,6 +96,16 @@ fn train(args: &TrainArgs, global: &Global) -> Outcome {
             .help("search more questions, or a set that the model answers more often")
             .into());
     }
+    let mut samples = Vec::new();
+    for path in &args.against {
+        samples.push((path, Samples::read(path)?));
+    }
+    for question in &mut questions {
+        let digest = question_digest(&question.question);
+        for (_, samples) in &samples {
+            question.widen(samples.trials.get(&digest).map_or(&[], Vec::as_slice));
+        }
+    }
     let how = Training {
         kind: match args.kind {
             Kind::Regression => LearnedKind::Regression,
@@ -115,8 +126,8 @@ fn train(args: &TrainArgs, global: &Global) -> Outcome {
             held_out_median(&questions, folds).into_iter().map(Some),
         ),
     ];
-    for path in &args.against {
-        estimators.extend(others(path, &questions)?);
+    for (path, samples) in &samples {
+        estimators.extend(samples.judged(path, &questions));
     }
     let list: Vec<(&str, u32)> = questions
         .iter()
@@ -151,41 +162,57 @@ fn train(args: &TrainArgs, global: &Global) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// The estimates in a `samples.jsonl`, by the method that had them.
-fn others(path: &Path, questions: &[Searched]) -> Result<Vec<Judged>, Diagnostic> {
-    #[derive(Deserialize)]
-    struct Sample {
-        method: String,
-        question: String,
-        budget: Option<u32>,
-    }
-    let mut by_method: HashMap<String, HashMap<String, u32>> = HashMap::new();
-    read_lines(path, |line| {
-        let sample: Sample = serde_json::from_str(line)?;
-        if let Some(budget) = sample
-            .budget
-            .filter(|_| sample.method.starts_with("tale-ep"))
-        {
-            by_method
-                .entry(sample.method)
-                .or_default()
-                .insert(question_digest(&sample.question), budget);
+/// What a `samples.jsonl` says of questions, by their digests.
+#[derive(Default)]
+struct Samples {
+    /// Estimates, by method.
+    estimates: BTreeMap<String, HashMap<String, u32>>,
+    /// Answers under budgets that no estimator chose.
+    trials: HashMap<String, Vec<Trial>>,
+}
+
+impl Samples {
+    fn read(path: &Path) -> Result<Self, Diagnostic> {
+        #[derive(Deserialize)]
+        struct Sample {
+            method: String,
+            question: String,
+            budget: Option<u32>,
+            output_tokens: Option<u32>,
+            correct: Option<bool>,
         }
-        Ok(())
-    })?;
-    let mut methods: Vec<_> = by_method.into_iter().collect();
-    methods.sort_by(|a, b| a.0.cmp(&b.0));
-    let judged = methods.into_iter().map(|(method, budgets)| {
-        let estimates = questions
-            .iter()
-            .map(|q| budgets.get(&question_digest(&q.question)).copied());
-        Judged::new(
-            format!("{method} of `{}`", path.display()),
-            questions,
-            estimates,
-        )
-    });
-    Ok(judged.collect())
+        let mut samples = Self::default();
+        read_lines(path, |line| {
+            let sample: Sample = serde_json::from_str(line)?;
+            let Some(budget) = sample.budget else {
+                return Ok(());
+            };
+            let digest = question_digest(&sample.question);
+            if sample.method.starts_with("tale-ep") {
+                let method = samples.estimates.entry(sample.method).or_default();
+                method.insert(digest, budget);
+            } else if let (Some(tokens), Some(right)) = (sample.output_tokens, sample.correct) {
+                samples.trials.entry(digest).or_default().push(Trial {
+                    budget,
+                    tokens,
+                    right,
+                });
+            }
+            Ok(())
+        })?;
+        Ok(samples)
+    }
+
+    fn judged(&self, path: &Path, questions: &[Searched]) -> Vec<Judged> {
+        let judge = |(method, budgets): (&String, &HashMap<String, u32>)| {
+            let estimates = questions
+                .iter()
+                .map(|q| budgets.get(&question_digest(&q.question)).copied());
+            let name = format!("{method} of `{}`", path.display());
+            Judged::new(name, questions, estimates)
+        };
+        self.estimates.iter().map(judge).collect()
+    }
 }
 
 /// Hands every line of a JSONL file that holds anything to `visit`.

@@ -33,6 +33,7 @@ pub use analysis::{
 };
 pub(crate) use analysis::{
     across::estimators_across,
+    ideal::Trial,
     sheets::estimators_markdown,
     training::{Judged, Searched, held_out, held_out_median, searched},
 };

@@ -20,6 +20,17 @@ pub(crate) struct Searched {
     pub(crate) budget: u32,
     /// Its ideal budget range (A.1).
     pub(crate) range: Range,
+    trials: Vec<Trial>,
+}
+
+impl Searched {
+    /// Takes further trials of the question into its range, from a sweep. A search that halves tries
+    /// few budgets, so that its window is a single one.
+    pub(crate) fn widen(&mut self, more: &[Trial]) {
+        self.trials.extend_from_slice(more);
+        // There is a range: the vanilla answer is right.
+        self.range = ideal_range(&self.trials).unwrap_or(self.range);
+    }
 }
 
 /// A line of `search.jsonl`, as far as it is needed.
@@ -76,6 +87,7 @@ pub(crate) fn searched(line: &str) -> Result<Option<Searched>, serde_json::Error
         question: line.question,
         budget: line.budget.unwrap_or(tokens),
         range,
+        trials,
     }))
 }
 
@@ -175,6 +187,7 @@ mod tests {
                 low: budget,
                 high: budget,
             },
+            trials: Vec::new(),
         }
     }
 
@@ -198,6 +211,29 @@ mod tests {
         let none = r#"{"question": "x", "vanilla": {"output_tokens": 9, "correct": true}, "trace": [], "budget": null}"#;
         assert_eq!(searched(none).unwrap().unwrap().budget, 9);
         assert!(searched("{}").is_err());
+    }
+
+    #[test]
+    fn trials_of_a_sweep_widen_a_range() {
+        let line = r#"{"question": "x", "vanilla": {"output_tokens": 90, "correct": true},
+            "trace": [{"budget": 45, "output_tokens": 40, "correct": true}], "budget": 45}"#;
+        let mut q = searched(line).unwrap().unwrap();
+        assert_eq!(q.range, Range { low: 45, high: 45 });
+        let trial = |budget, tokens, right| Trial {
+            budget,
+            tokens,
+            right,
+        };
+        // Right are now 40, 45, 50, 60, 80, 90: windows of two, the cheapest is 40 and 45.
+        q.widen(&[
+            trial(40, 38, true),
+            trial(50, 60, true),
+            trial(60, 60, true),
+            trial(80, 70, true),
+            trial(10, 5, false),
+        ]);
+        assert_eq!(q.range, Range { low: 40, high: 45 });
+        assert_eq!(q.budget, 45);
     }
 
     /// An estimator that merely remembers would be perfect on what it has seen and is the median on
