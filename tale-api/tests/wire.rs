@@ -131,6 +131,7 @@ fn models() {
         batching: true,
         count_tokens: true,
         max_concurrency: Some(16),
+        longest_call_s: None,
     };
     let info = LlmInfo {
         model: "qwen".to_owned(),
@@ -145,6 +146,9 @@ fn models() {
         capabilities,
     };
     check("llm_info", json!({"model": "m"}), &info);
+    let mut patient = info;
+    patient.capabilities.longest_call_s = Some(86_400);
+    check("llm_info_longest_call", json!({"model": "m"}), &patient);
 }
 
 #[test]

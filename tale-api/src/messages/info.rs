@@ -140,6 +140,10 @@ pub struct Capabilities {
     /// [`Llm::count_tokens`](crate::Llm::count_tokens) works.
     #[serde(default)]
     pub count_tokens: bool,
+    /// Seconds that a call may take by design, where that is more than an hour (a provider's batch):
+    /// the host waits as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_call_s: Option<u32>,
     /// How many calls are useful at the same time; absent: as many as you like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u32>,

@@ -1,5 +1,10 @@
 //! From the traits to the boundary: objects of the peer that look like our own.
 
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +41,8 @@ pub(crate) enum Terms {
 pub(crate) struct RemoteLlm {
     target: Target,
     terms: Terms,
+    /// What the model itself says that a call may take, once it has been asked; 0 for nothing.
+    longest_call_s: AtomicU32,
 }
 
 impl RemoteLlm {
@@ -43,6 +50,7 @@ impl RemoteLlm {
         Self {
             target,
             terms: Terms::Lent,
+            longest_call_s: AtomicU32::new(0),
         }
     }
 }
@@ -86,9 +94,13 @@ impl Terms {
 #[async_trait]
 impl Llm for RemoteLlm {
     async fn info(&self) -> Result<LlmInfo> {
-        self.target
+        let info: LlmInfo = self
+            .target
             .call(Method::Info, json(&Nothing {})?, None, self.terms.short())
-            .await
+            .await?;
+        let longest = info.capabilities.longest_call_s.unwrap_or(0);
+        self.longest_call_s.store(longest, Ordering::Relaxed);
+        Ok(info)
     }
 
     async fn generate(
@@ -96,7 +108,15 @@ impl Llm for RemoteLlm {
         request: GenerateRequest,
         events: Events<GenerateEvent>,
     ) -> Result<Completion> {
-        let deadline = self.terms.generate(&request);
+        let longest = self.longest_call_s.load(Ordering::Relaxed);
+        let deadline = self.terms.generate(&request).map(|deadline| {
+            // A time that the caller sets stays as it is.
+            if request.timeout_s.is_some() {
+                deadline
+            } else {
+                deadline.max(Duration::from_secs(longest.into()))
+            }
+        });
         self.target
             .call(
                 Method::Generate,
@@ -123,7 +143,10 @@ pub(crate) use component::{RemoteDataset, RemoteEstimator, RemoteFeasibility, Re
 /// The components that only the host sees from afar.
 #[cfg(feature = "host")]
 mod component {
-    use std::sync::Arc;
+    use std::{
+        sync::{Arc, atomic::AtomicU32},
+        time::Duration,
+    };
 
     use async_trait::async_trait;
     use serde::{Serialize, de::DeserializeOwned};
@@ -160,12 +183,18 @@ mod component {
             request: Q,
             llm: Arc<dyn Llm>,
         ) -> Result<A> {
+            // It may ask the model more than once, one call after the other.
+            let longest = match llm.info().await {
+                Ok(info) => info.capabilities.longest_call_s.unwrap_or(0),
+                Err(_) => 0,
+            };
+            let longest = Duration::from_secs(4 * u64::from(longest));
             let lent = LentLlm::new(self.target.connection, llm);
             let request = json(&WithLlm {
                 request,
                 llm: lent.object,
             })?;
-            let deadline = Some(self.deadlines.asking);
+            let deadline = Some(self.deadlines.asking.max(longest));
             self.target.call(method, request, None, deadline).await
         }
     }
@@ -181,6 +210,7 @@ mod component {
             Self {
                 target,
                 terms: Terms::Component(deadlines),
+                longest_call_s: AtomicU32::new(0),
             }
         }
     }

@@ -39,6 +39,11 @@ impl Failure {
         }
     }
 
+    /// Whether it would fail again.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.again == Again::Never
+    }
+
     pub(crate) fn soon(message: impl Into<String>) -> Self {
         Self::new(Error::new(ErrorKind::Unavailable, message), Again::Soon)
     }

@@ -11,6 +11,7 @@
 //! says is searched for it before anyone sees it.
 #![deny(missing_docs)]
 
+mod batch;
 mod body;
 mod client;
 mod count;
@@ -25,6 +26,7 @@ mod reply;
 mod secret;
 mod stream;
 mod think;
+mod tries;
 mod usage;
 
 pub use llm::{ChatCompletions, Vendor};

@@ -2,12 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tale_api::{
@@ -17,6 +16,7 @@ use tale_api::{
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
+    batch::{self, Batcher},
     body::Form,
     client::{Client, address, authority},
     count::{Counter, Encoding, unknown},
@@ -29,6 +29,7 @@ use crate::{
     reply::{Collector, Reply},
     secret::KeySource,
     stream,
+    tries::Tries,
     usage::Judge,
 };
 
@@ -36,11 +37,11 @@ use crate::{
 /// network is to be said soon.
 const FIRST_ATTEMPTS: u32 = 3;
 
-/// Attempts where trying again seldom helps.
-const SELDOM_ATTEMPTS: u32 = 3;
-
 /// Tokens that an answer is taken to have for the pace, before it is known.
 const EXPECTED_OUTPUT: u64 = 300;
+
+/// A batch takes a day at most, and a request may be in some of them.
+const LONGEST_BATCH_S: u32 = 4 * 86_400;
 
 /// A provider: where it is and how it speaks, unless the options say otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +59,8 @@ pub struct Vendor {
     reason = "independent settings, by name"
 )]
 pub struct ChatCompletions {
-    client: Client,
+    client: Arc<Client>,
+    batcher: Option<Batcher>,
     form: Form,
     info: LlmInfo,
     patience: Patience,
@@ -129,22 +131,36 @@ impl ChatCompletions {
                 reasoning: limiting != Limiting::None,
                 count_tokens: own.is_some(),
                 max_concurrency: options.max_concurrency,
+                longest_call_s: (options.mode == Mode::Batch).then_some(LONGEST_BATCH_S),
                 ..Capabilities::default()
             },
             ..LlmInfo::default()
         };
-        if options.mode == Mode::Batch {
-            let message = if profile.batch {
-                "`mode = \"batch\"` is not there yet".to_owned()
-            } else {
-                format!("the servers of profile `{name}` have no batch API")
-            };
-            return Err(invalid(message).hint("`mode = \"interactive\"`"));
+        if options.mode == Mode::Batch && !profile.batch {
+            let message = format!("the servers of profile `{name}` have no batch API");
+            return Err(invalid(message).hint(
+                "`mode = \"interactive\"`, or `profile = \"openai\"` for a server that has one",
+            ));
         }
         let adaptive = Adaptive::new(options.max_concurrency, !options.adaptive);
+        let batch_dir = match &options.batch.dir {
+            Some(dir) => env.base_dir.join(dir),
+            // Batches belong to an address and whoever is billed there.
+            None => env.cache_dir.join("batches").join(slug(&host, &options)),
+        };
         let client = Client::new(&options, patience, base, source, &env.base_dir)?;
+        let client = Arc::new(client);
+        let batcher = (options.mode == Mode::Batch).then(|| {
+            Batcher::new(
+                Arc::clone(&client),
+                model.clone(),
+                options.batch.clone(),
+                batch_dir,
+            )
+        });
         Ok(Self {
             client,
+            batcher,
             info,
             patience,
             max_attempts: options.max_attempts.max(1),
@@ -194,8 +210,13 @@ impl ChatCompletions {
                 self.form.model
             ));
         }
-        let body = self.body(fields);
         let begin = Instant::now();
+        if let Some(batcher) = &self.batcher {
+            return self
+                .ask_batch(batcher, fields, request, events, begin)
+                .await;
+        }
+        let body = self.body(fields);
         let mut first = self.gate.enter().await?;
         if first.is_some() && self.has_probe && self.probe(events).await? {
             self.gate.open();
@@ -208,6 +229,40 @@ impl ChatCompletions {
         }
         drop(first);
         outcome
+    }
+
+    /// Asks within the next batch.
+    async fn ask_batch(
+        &self,
+        batcher: &Batcher,
+        fields: Map<String, Value>,
+        request: &GenerateRequest,
+        events: &Events<GenerateEvent>,
+        begin: Instant,
+    ) -> Result<Completion> {
+        let body = Bytes::from(Value::Object(fields).to_string());
+        let asked = Asked {
+            model: &self.form.model,
+            url: self.client.shown(),
+        };
+        let work = async {
+            let digest = batch::digest(&body, request);
+            let answer = batcher.ask(digest, body, events.clone()).await?;
+            let mut collector = Collector::new(events, asked, self.tags);
+            collector.take(answer.to_string().as_bytes())?;
+            collector.end(true)
+        };
+        let reply = work
+            .await
+            .map_err(|failure: Failure| self.client.scrubbed(failure.error))?;
+        let mut completion = self.completion(reply, request, begin, begin);
+        // Waiting for a batch is waiting, not the model's time.
+        completion.timings = Timings {
+            queue_s: begin.elapsed().as_secs_f64(),
+            ..Timings::default()
+        };
+        completion.service_tier = Some("batch".to_owned());
+        Ok(completion)
     }
 
     /// Asks for the list of models, which costs nothing, to find out whether all is well.
@@ -425,70 +480,15 @@ impl Llm for ChatCompletions {
     }
 }
 
-/// The tries of one request.
-struct Tries {
-    most: u32,
-    made: u32,
-    begin: Instant,
-    patience: Duration,
-    delays: ExponentialBackoff,
-}
-
-impl Tries {
-    fn new(most: u32, patience: Duration) -> Self {
-        let delays = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(200))
-            .with_factor(2.0)
-            .with_max_delay(Duration::from_secs(30))
-            .with_jitter()
-            .without_max_times()
-            .build();
-        Self {
-            most,
-            made: 0,
-            begin: Instant::now(),
-            patience,
-            delays,
-        }
-    }
-
-    /// How long to wait before the next try; `None` if there is none.
-    fn next(&mut self, failure: &Failure) -> Option<Duration> {
-        let most = match failure.again {
-            Again::Never => {
-                self.made += 1;
-                return None;
-            }
-            Again::Soon => self.most,
-            Again::Seldom => self.most.min(SELDOM_ATTEMPTS),
-            Again::Slower(_) => u32::MAX,
-        };
-        // Being asked to slow down is no failed try.
-        if !matches!(failure.again, Again::Slower(_)) {
-            self.made += 1;
-        }
-        if self.made >= most || self.begin.elapsed() >= self.patience {
-            return None;
-        }
-        let delay = self.delays.next()?;
-        Some(match failure.again {
-            // Those that were refused together do not come back together.
-            Again::Slower(Some(wait)) => wait + delay.min(wait / 4 + Duration::from_millis(50)),
-            _ => delay,
-        })
-    }
-
-    /// The last error with how much was tried.
-    fn told(&self, mut error: Error) -> Error {
-        if self.made > 1 {
-            let (made, seconds) = (self.made, self.begin.elapsed().as_secs());
-            error.message = format!(
-                "no answer after {made} attempts in {seconds} s: {}",
-                error.message
-            );
-        }
-        error
-    }
+/// A folder's name for a server and who is billed there.
+fn slug(host: &str, options: &Options) -> String {
+    let billed = [&options.organization, &options.project];
+    let parts = std::iter::once(host).chain(billed.into_iter().flatten().map(String::as_str));
+    let name: Vec<&str> = parts.collect();
+    name.join("_").replace(
+        |c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_',
+        "-",
+    )
 }
 
 /// Whether `found` is what was asked for: the name itself, a dated form of it, or the file behind it.
@@ -552,19 +552,5 @@ mod tests {
         ] {
             assert_eq!(is_same(asked, found), same, "{asked} {found}");
         }
-    }
-
-    #[test]
-    fn tries_end() {
-        let mut tries = Tries::new(3, Duration::from_secs(60));
-        let soon = Failure::soon("x");
-        assert!(tries.next(&soon).is_some() && tries.next(&soon).is_some());
-        assert!(tries.next(&soon).is_none());
-        assert!(tries.told(soon.error).message.contains("after 3 attempts"));
-        let mut tries = Tries::new(1, Duration::from_secs(60));
-        let slower = Failure::new(Error::new(ErrorKind::RateLimited, "x"), Again::Slower(None));
-        assert!((0..20).all(|_| tries.next(&slower).is_some()));
-        let mut tries = Tries::new(9, Duration::ZERO);
-        assert!(tries.next(&slower).is_none());
     }
 }
