@@ -12,6 +12,7 @@ mod evaluate;
 mod isolation;
 mod listings;
 mod new_plugin;
+mod remote;
 mod resume;
 mod scale;
 mod search;

@@ -151,6 +151,11 @@ fn finish(args: &RunArgs, global: &Global, dir: &Path, summary: &Summary, ended:
 
 async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
     let preview = plan.preview(registry).await?;
+    for variable in plan.missing_variables() {
+        output::note(&format!(
+            "environment variable `{variable}` is not set: a real run would end before its first call"
+        ));
+    }
     let resolved = plan.manifest.resolved_toml(&plan.secrets);
     if global.json {
         output::json(&serde_json::json!({ "manifest": resolved, "preview": preview }));

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sha2::{Digest, Sha256};
@@ -41,6 +44,8 @@ pub struct Ledger {
     defaults: CallDefaults,
     store: Arc<Store>,
     under_way: Mutex<HashMap<CallKey, Arc<tokio::sync::Mutex<()>>>>,
+    /// Whether the model has answered anything since this was opened.
+    has_answered: AtomicBool,
 }
 
 impl Ledger {
@@ -70,6 +75,7 @@ impl Ledger {
             defaults,
             store,
             under_way,
+            has_answered: AtomicBool::new(false),
         }
     }
 
@@ -110,7 +116,9 @@ impl Ledger {
             .last()
             .map(|m| m.content.clone())
             .unwrap_or_default();
-        let completion = self.llm.generate(request, events).await?;
+        let answered = self.llm.generate(request, events).await;
+        let completion = answered.map_err(|e| self.placed(e))?;
+        self.has_answered.store(true, Ordering::Relaxed);
         let row = self.row(prompt, completion);
         let id = self
             .store
@@ -118,6 +126,16 @@ impl Ledger {
             .await
             .map_err(|e| journal_error(&e))?;
         Ok((id, row))
+    }
+
+    /// Marks an error of a model that cannot be reached and never could.
+    fn placed(&self, error: Error) -> Error {
+        let is_first = !self.has_answered.load(Ordering::Relaxed);
+        if error.kind == ErrorKind::Unavailable && is_first {
+            error.context(ANSWERED, NOTHING)
+        } else {
+            error
+        }
     }
 
     fn fill(&self, mut request: GenerateRequest) -> GenerateRequest {
@@ -211,6 +229,15 @@ impl Drop for Turn<'_> {
 }
 
 const JOURNAL: &str = "journal";
+const ANSWERED: &str = "answered so far";
+const NOTHING: &str = "nothing";
+
+/// Whether an error is of a model that cannot be reached and has not answered anything yet: then it
+/// is not this question's misfortune.
+#[must_use]
+pub(super) fn is_never_reached(error: &Error) -> bool {
+    error.context_value(ANSWERED) == Some(NOTHING)
+}
 
 fn journal_error(e: &StoreError) -> Error {
     let kind = if matches!(e, StoreError::Full) {

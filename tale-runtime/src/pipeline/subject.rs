@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tale_api::{Error, ErrorKind, Message, Question};
 use tokio::task::JoinSet;
 
-use super::{DatasetSetup, Judgement, PipelineError, Render, judge, ledger::is_journal_failure};
+use super::{
+    DatasetSetup, Judgement, PipelineError, Render, judge,
+    ledger::{is_journal_failure, is_never_reached},
+};
 use crate::store::{CallRow, NewQuestion};
 
 /// A question and where it comes from.
@@ -58,7 +61,7 @@ impl Subject {
             error.kind,
             InvalidOptions | QuotaExhausted | Unauthorized | Unsupported
         );
-        if is_final || is_journal_failure(&error) {
+        if is_final || is_journal_failure(&error) || is_never_reached(&error) {
             Failure::Stop(PipelineError::Final {
                 dataset: self.dataset.label.clone(),
                 question: self.question.id.clone(),

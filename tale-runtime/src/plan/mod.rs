@@ -140,6 +140,27 @@ impl Plan {
         }
     }
 
+    /// Environment variables that the options of a model name and that are not set: no matter for a
+    /// plan, but a run would end before its first call.
+    #[must_use]
+    pub fn missing_variables(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for llm in &self.llms {
+            let schema = &llm.component.located.component.options;
+            let options = llm.component.options.as_object().into_iter().flatten();
+            for (name, value) in options {
+                let mark = schema.pointer(&format!("/properties/{name}/x-tale-env"));
+                if let (Some(Value::Bool(true)), Some(variable)) = (mark, value.as_str())
+                    && std::env::var_os(variable).is_none_or(|v| v.is_empty())
+                    && !missing.iter().any(|m| m == variable)
+                {
+                    missing.push(variable.to_owned());
+                }
+            }
+        }
+        missing
+    }
+
     /// Whether a method needs an estimate.
     #[must_use]
     pub fn needs_estimator(&self) -> bool {
@@ -364,6 +385,17 @@ impl Resolver<'_> {
             .check_options(&at.table, &lifted, &plugin, schema, &options)
         {
             self.problems.push(problem);
+        }
+        // Without its place: the line would show what does not belong there.
+        for name in at.options.keys() {
+            if option_marked(schema, name, "refused") {
+                let why = schema.pointer(&format!("/properties/{name}/description"));
+                let problem = Diagnostic::error(format!("option `{name}` of {plugin} is refused"));
+                self.problems.push(match why.and_then(Value::as_str) {
+                    Some(why) => problem.help(why.replace('\n', " ")),
+                    None => problem,
+                });
+            }
         }
         let spec = plugin_spec(manifest, at.plugin, &located.plugin);
         let residence = match spec.map(|spec| spec.isolation) {

@@ -143,7 +143,8 @@ impl Plan {
     }
 
     /// What tells a model from another of the same name and weights: the plugin, and the options as
-    /// the manifest has them. What the runtime fills in (files, slots) changes no answer.
+    /// the manifest has them. What the runtime fills in (files, slots) changes no answer, nor do
+    /// options that only say in what manner it is fetched (time-outs, limits, where the key is).
     fn source_of(&self, component: &ComponentPlan, options: &Map<String, Value>) -> String {
         let mut options = Value::Object(options.clone());
         for secret in &self.secrets {
@@ -154,7 +155,12 @@ impl Plan {
                 manifest::without_secret(&mut options, path);
             }
         }
-        format!("{}\n{}", component.located.plugin, options)
+        let schema = &component.located.component.options;
+        if let Some(options) = options.as_object_mut() {
+            options.retain(|name, _| !super::option_marked(schema, name, "manner"));
+        }
+        format!("{}
+{}", component.located.plugin, options)
     }
 
     /// Creates one data set.

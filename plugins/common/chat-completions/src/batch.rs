@@ -34,6 +34,9 @@ use crate::{client::Client, failure::Failure, options::BatchOptions};
 /// A request that fails so many times in batches has failed.
 const MOST_ROUNDS: u32 = 3;
 
+/// How long nothing is sent to a full queue.
+const FULL_QUEUE: Duration = Duration::from_secs(300);
+
 /// A request by what it asks: the `custom_id` in batches.
 pub(crate) type Digest = String;
 
@@ -74,6 +77,8 @@ struct Inner {
     rounds: HashMap<Digest, u32>,
     last_added: Option<Instant>,
     last_look: Option<Instant>,
+    /// The provider's queue is full until then, or until a batch ends.
+    hold: Option<Instant>,
     is_working: bool,
 }
 
@@ -167,7 +172,7 @@ impl Inner {
                 bytes <= settings.max_bytes
             })
             .count();
-        if self.queue.is_empty() {
+        if self.queue.is_empty() || self.hold.is_some_and(|until| until > Instant::now()) {
             return None;
         }
         let is_full = fits < self.queue.len() || fits == settings.max_requests;
@@ -265,19 +270,22 @@ impl Shared {
     /// Sends a batch; its requests fail together if that fails for good.
     async fn submit(&self, batch: Vec<(Digest, Bytes)>) {
         let digests: Vec<Digest> = batch.iter().map(|(digest, _)| digest.clone()).collect();
-        let record = Record::new(digests.clone());
-        let count = digests.len();
+        let mut record = Record::new(digests.clone());
         let created = async {
-            let file = self.remote.upload(&batch).await?;
-            let mut record = record;
-            record.file = Some(file);
+            record.file = Some(self.remote.upload(&batch).await?);
             // Written before the batch exists: whatever happens next, it can be found by its name.
             self.lock().state.put(record.clone())?;
-            self.create(record).await
+            self.create(record.clone()).await
         };
         match created.await {
-            Ok(()) => self.tell(&digests, &format!("{count} requests are in a batch")),
-            Err(failure) => self.fail(&digests, &failure),
+            Ok(()) => self.tell(
+                &digests,
+                &format!("{} requests are in a batch", digests.len()),
+            ),
+            Err(failure) => {
+                let _ = self.lock().state.remove(&record);
+                self.fail(&digests, &failure);
+            }
         }
     }
 
@@ -347,6 +355,21 @@ impl Shared {
                     &format!("batch {id}: {done} of {total} done"),
                 );
             }
+            Status::Full => {
+                tracing::info!(batch = id, "the provider's queue is full; sent again later");
+                let mut inner = self.lock();
+                let _ = inner.state.remove(&record);
+                inner.hold = Some(Instant::now() + FULL_QUEUE);
+                for digest in record.digests {
+                    let body = inner
+                        .callers
+                        .get(&digest)
+                        .and_then(|c| Some(c.first()?.body.clone()));
+                    if let Some(body) = body {
+                        inner.enqueue(digest, body);
+                    }
+                }
+            }
             Status::Failed(why) => {
                 let _ = self.lock().state.remove(&record);
                 let error = Error::new(
@@ -391,6 +414,8 @@ impl Shared {
         }
         let answered: HashSet<Digest> = bodies.iter().map(|(digest, _)| digest.clone()).collect();
         let mut inner = self.lock();
+        // Its place in the provider's queue is free.
+        inner.hold = None;
         for (digest, body) in bodies {
             inner.answer(&digest, &Ok(body));
         }

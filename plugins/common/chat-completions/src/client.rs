@@ -253,15 +253,17 @@ impl Client {
             .map(move |item| item.map_err(|e| of_transport(e, &url)))
     }
 
-    /// Whether `GET /models` shows that address and key are right. `Ok(false)`: it says nothing.
-    pub(crate) async fn probe(&self) -> Result<bool, Failure> {
+    /// Whether `GET /models` shows that address and key are right and lists `model`. `Ok(false)`: it
+    /// does not say so, which proves nothing: aliases and fine-tuned models are often not listed.
+    pub(crate) async fn probe(&self, model: &str) -> Result<bool, Failure> {
         let request = self.request(Method::GET, "models").await?;
-        match self.send(request, &self.shown, "").await {
+        match self.send(request, &self.shown, model).await {
             Ok(response) => {
                 // Read, so that the connection is used again.
                 let body = response.bytes().await.unwrap_or_default();
-                Ok(serde_json::from_slice::<serde_json::Value>(&body)
-                    .is_ok_and(|list| list.get("data").is_some()))
+                let list: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+                let models = list["data"].as_array().map(Vec::as_slice);
+                Ok(models.unwrap_or_default().iter().any(|m| m["id"] == model))
             }
             Err(failure) => {
                 use tale_api::ErrorKind::{QuotaExhausted, Unauthorized};

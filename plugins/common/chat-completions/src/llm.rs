@@ -270,7 +270,7 @@ impl ChatCompletions {
         let mut tries = Tries::new(FIRST_ATTEMPTS, self.patience.retries);
         loop {
             let limit = self.patience.connect + self.patience.connect;
-            let probed = timeout(limit, self.client.probe()).await;
+            let probed = timeout(limit, self.client.probe(&self.form.model)).await;
             let Ok(probed) = probed else {
                 // A list that does not come says nothing; the call itself will tell.
                 return Ok(false);

@@ -33,7 +33,10 @@ pub struct Options {
     pub mode: Mode,
     /// The environment variable that holds the key. Default: the provider's own, and only for the
     /// provider's own server.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-tale" = "manner", "x-tale-env" = true))
+    )]
     pub api_key_env: Option<String>,
     /// A file that holds the key, relative to the manifest's folder.
     #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
@@ -43,7 +46,7 @@ pub struct Options {
     pub api_key_command: Option<Vec<String>>,
     /// Refused: a key does not belong into a manifest. Use `api_key_env`, `api_key_file` or
     /// `api_key_command`.
-    #[cfg_attr(feature = "schema", schemars(extend("secret" = true)))]
+    #[cfg_attr(feature = "schema", schemars(extend("secret" = true, "x-tale" = "refused")))]
     pub api_key: Option<String>,
     /// The organisation that is billed (`OpenAI-Organization`).
     #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]

@@ -54,6 +54,8 @@ pub(crate) enum Status {
     UnderWay,
     /// Over, with some or all requests answered.
     Ended,
+    /// Refused because too many tokens are waiting at the provider.
+    Full,
     /// Refused as a whole.
     Failed(String),
 }
@@ -154,6 +156,11 @@ impl Remote {
         let file = |name: &str| reply[name].as_str().map(str::to_owned);
         let status = match reply["status"].as_str().unwrap_or_default() {
             "completed" | "expired" | "cancelled" => Status::Ended,
+            "failed"
+                if reply.pointer("/errors/data/0/code") == Some(&json!("token_limit_exceeded")) =>
+            {
+                Status::Full
+            }
             "failed" => {
                 let why = reply
                     .pointer("/errors/data/0/message")
