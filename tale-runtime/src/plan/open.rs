@@ -159,8 +159,7 @@ impl Plan {
         if let Some(options) = options.as_object_mut() {
             options.retain(|name, _| !super::option_marked(schema, name, "manner"));
         }
-        format!("{}
-{}", component.located.plugin, options)
+        format!("{}\n{}", component.located.plugin, options)
     }
 
     /// Creates one data set.
