@@ -19,7 +19,7 @@ use support::{ask, model};
 /// Asks the same questions of a good and of a bad server and compares the answers.
 async fn faulty(config: Config, stream: bool) -> Server {
     let (good, bad) = (Server::start(Config::default()), Server::start(config));
-    let more = json!({"stream": stream, "idle_timeout_s": 0.5, "attempt_timeout_s": 2.0, "max_attempts": 8});
+    let more = json!({"stream": stream, "idle_timeout_s": 3.0, "attempt_timeout_s": 10.0, "max_attempts": 8});
     let (whole, broken) = (model(&good, more.clone()).await, model(&bad, more).await);
     let questions: Vec<String> = (0..120).map(|i| format!("Q: what is {i}?")).collect();
     let right = join_all(questions.iter().map(|q| ask(&whole, q))).await;
