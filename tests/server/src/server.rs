@@ -323,6 +323,11 @@ impl Shared {
             answered: false,
             batch: None,
         };
+        if fault == Some(Fault::Stall) {
+            // Noted when it comes: its end lies long after the request that takes its place.
+            served.status = 0;
+            self.log.push(served.clone());
+        }
         let under_way = UnderWay::new(&self.under_way);
         let after = match self.cannot(&asked, under_way.count) {
             Some(reply) => {
@@ -335,7 +340,9 @@ impl Shared {
         if served.answered {
             self.answered.fetch_add(1, Ordering::Relaxed);
         }
-        self.log.push(served);
+        if fault != Some(Fault::Stall) {
+            self.log.push(served);
+        }
         after
     }
 
