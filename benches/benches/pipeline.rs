@@ -24,9 +24,9 @@ use tale_api::{
 use tale_plugin_standard::PromptSet;
 use tale_runtime::{
     pipeline::{
-        BudgetRule, BudgetSource, CallDefaults, CellProgress, DatasetSetup, Ending, EstimateOn,
-        EstimatorSetup, Evaluation, Fallback, Ledger, LlmSetup, MethodSetup, Observer, Selection,
-        evaluate,
+        ApplyBudget, BudgetRule, BudgetSource, CallDefaults, CellProgress, DatasetSetup, Ending,
+        EstimateOn, EstimatorSetup, Evaluation, Fallback, Ledger, LlmSetup, MethodSetup, Observer,
+        Selection, evaluate,
     },
     store::{
         CallKey, CallRow, Cell, CellId, Measure, NewQuestion, NewSample, Outcome, Reader, Store,
@@ -109,6 +109,7 @@ fn method(name: &str, budget: BudgetSource, prompts: &Arc<PromptSet>) -> MethodS
     MethodSetup {
         name: name.to_owned(),
         budget,
+        reasoning: None,
         render: Arc::new(move |question, budget| {
             prompts
                 .render(&method, question, budget)
@@ -165,7 +166,9 @@ async fn evaluation(questions: &Path, dir: &Path) -> Evaluation {
                 fallback: Fallback::Fail,
             },
             on: EstimateOn::Question,
+            apply: ApplyBudget::Prompt,
         }),
+        repeats: 1,
         concurrency: CONCURRENCY,
         store,
     }

@@ -3,6 +3,8 @@
 //! Data flows one way: manifest → plan → pipeline → calls → store → report. A pipeline knows the
 //! traits of `tale-api` only, never a plugin; the report reads the store only, never a pipeline.
 
+pub mod billing;
+pub mod cache;
 pub mod cli;
 pub mod diagnostics;
 pub mod export;

@@ -15,14 +15,17 @@ use crate::{
 
 /// Keys that may change between two calls of the same run: they change what is asked next, not what
 /// an answer is.
-const FREE: [&[&str]; 7] = [
+const FREE: [&[&str]; 10] = [
     &["task"],
     &["sweep"],
     &["concurrency"],
+    &["max_cost_usd"],
+    &["cache"],
     &["plugin_dirs"],
     &["plugins"],
     &["dataset", "limit"],
     &["evaluate", "methods"],
+    &["evaluate", "repeats"],
 ];
 
 /// Tables that only some tasks read. A run may be evaluated first and searched later; what one of the

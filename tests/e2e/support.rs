@@ -173,6 +173,9 @@ path = "questions.jsonl"
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
             .env_remove("TALE_PLUGIN_PATH")
+            .env_remove("TALE_PRICES")
+            // The answers of one test are not another's.
+            .env("TALE_CACHE_DIR", self.path("cache"))
             .stdin(Stdio::null());
         command
     }

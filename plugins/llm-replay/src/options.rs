@@ -11,6 +11,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// What a manifest may say under `[llm.options]`. Either `path` or `constant`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("x-tale" = "recorded")))]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// The recorded run: a `samples.jsonl` or `search.jsonl`, relative to the manifest's folder.
@@ -28,15 +29,17 @@ pub struct Options {
     /// questions and budgets, no prompts.
     pub prompts: Option<PathBuf>,
     /// Milliseconds until an answer begins.
-    #[cfg_attr(test, schemars(range(min = 0, max = 3_600_000)))]
+    #[cfg_attr(test, schemars(range(min = 0, max = 3_600_000), extend("x-tale" = "manner")))]
     pub latency_ms: f64,
     /// Milliseconds for each output token.
-    #[cfg_attr(test, schemars(range(min = 0, max = 3_600_000)))]
+    #[cfg_attr(test, schemars(range(min = 0, max = 3_600_000), extend("x-tale" = "manner")))]
     pub per_token_ms: f64,
     /// In what parts the text is handed over.
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub stream: Stream,
     /// A file, relative to the manifest's folder, to which every call adds its prompt as a line of
     /// JSON when it begins: tells what was really asked.
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub log: Option<PathBuf>,
 }
 

@@ -79,7 +79,7 @@ pub enum Grammar {
 }
 
 /// How hard a reasoning model thinks, in the words of the providers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effort {
     /// As little as the model can.

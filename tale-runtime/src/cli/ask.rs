@@ -46,6 +46,9 @@ pub(super) struct AskArgs {
     /// Ask by vanilla CoT as well and say what was saved
     #[arg(long)]
     compare: bool,
+    /// Neither take nor keep answers of other runs
+    #[arg(long)]
+    no_cache: bool,
     /// Kind of answer wanted
     #[arg(long, default_value = "number", value_parser = parse_kind)]
     kind: AnswerKind,
@@ -108,6 +111,9 @@ impl AskArgs {
         sets.push(format!("evaluate.methods={}", json!(self.methods())));
         sets.push("concurrency=1".to_owned());
         sets.push("task=evaluate".to_owned());
+        if self.no_cache {
+            sets.push("cache.mode=off".to_owned());
+        }
         let (mut loaded, problems) = manifest::from_bytes(&path, text.as_bytes(), &sets);
         if let Some(loaded) = &mut loaded {
             loaded.manifest.dataset =
@@ -123,7 +129,10 @@ pub(super) async fn ask(args: &AskArgs, global: &Global) -> Outcome {
     let (plan, registry) = args.plan(global)?;
     let folder = tempfile::tempdir()?;
     let store = Arc::new(Store::open(folder.path())?);
-    let opened = plan.open(&registry, Arc::clone(&store)).await?;
+    let opened = plan
+        .open(&registry, Arc::clone(&store))
+        .await
+        .map_err(super::run::not_opened)?;
     let observer = Arc::new(Speaker {
         quiet: global.quiet || global.json,
         ..Speaker::default()

@@ -1,6 +1,7 @@
 //! The command line: one file a command. stdout is data, stderr is for people.
 
 mod ask;
+mod cache;
 mod dataset;
 mod estimator;
 mod export;
@@ -22,6 +23,7 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 use tale_api::host::LoadError;
 
 use crate::{
+    cache::CacheError,
     diagnostics::{Diagnostic, Diagnostics},
     export::ExportError,
     fetch::FetchError,
@@ -42,9 +44,9 @@ pub(crate) const PLUGIN_HOST: &str = "plugin-host";
 #[command(name = "tale", version, max_term_width = 100, propagate_version = true)]
 #[command(
     after_help = "Exit codes: 0 done; 1 failed; 2 usage or manifest error; 3 done, but some \
-                        samples failed; 130 interrupted (the same command resumes).\n\
+                        samples failed, or the cap on the cost was reached; 130 interrupted (the same command resumes).\n\
                         Environment: RUST_LOG (what is logged), NO_COLOR, TALE_PLUGIN_PATH, \
-                        TALE_CACHE_DIR."
+                        TALE_CACHE_DIR, TALE_PRICES."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -98,6 +100,9 @@ enum Command {
     Estimator(estimator::EstimatorCommand),
     /// Write the searches of a run as training data
     Export(export::ExportArgs),
+    /// Show or clear the answers that runs share
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     /// Print the JSON Schema of a manifest, for editors
     Schema,
     /// Hold one plugin in this process, for the `tale` at the other end of stdin and stdout
@@ -115,6 +120,7 @@ enum Command {
 enum Exit {
     Done,
     SomeFailed,
+    CapReached,
     Interrupted,
 }
 
@@ -122,7 +128,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Done => Self::SUCCESS,
-            Exit::SomeFailed => Self::from(3),
+            Exit::SomeFailed | Exit::CapReached => Self::from(3),
             Exit::Interrupted => Self::from(130),
         }
     }
@@ -169,6 +175,14 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         }
         if let Some(e) = e.downcast_ref::<FetchError>() {
             return e.hint();
+        }
+        if let Some(e) = e.downcast_ref::<CacheError>() {
+            return e.hint().map(str::to_owned);
+        }
+        if let Some(e) = e.downcast_ref::<OpenError>()
+            && let Some(hint) = e.hint()
+        {
+            return Some(hint);
         }
         if let Some(e) = e.downcast_ref::<LoadError>() {
             return Some(e.hint());
@@ -228,6 +242,7 @@ impl Cli {
             Command::Dataset(command) => dataset::dataset(command, global),
             Command::Estimator(command) => estimator::estimator(command, global),
             Command::Export(args) => export::export(args, global),
+            Command::Cache(command) => cache::cache(command, global),
             Command::Schema => {
                 output::json(&crate::manifest::schema());
                 Ok(Exit::Done)

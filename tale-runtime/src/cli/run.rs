@@ -11,8 +11,8 @@ use super::{Exit, Failure, Global, Outcome, interrupted, output};
 use crate::{
     diagnostics::Diagnostic,
     manifest::Change,
-    pipeline::{Ending, Observer},
-    plan::Plan,
+    pipeline::{Ending, Observer, PipelineError},
+    plan::{OpenError, Plan},
     progress,
     registry::Registry,
     report::{self, Summary},
@@ -39,6 +39,24 @@ pub(super) struct RunArgs {
     /// Show the plan, the first prompts and a forecast, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// End the run before it has cost more than so many US dollars, earlier sessions counted
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    max_cost: Option<f64>,
+    /// Neither take nor keep answers of other runs
+    #[arg(long)]
+    no_cache: bool,
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let usd: f64 = text
+        .trim_start_matches('$')
+        .parse()
+        .map_err(|_| "no number")?;
+    if usd >= 0.0 && usd.is_finite() {
+        Ok(usd)
+    } else {
+        Err("a sum of 0 or more".to_owned())
+    }
 }
 
 impl RunArgs {
@@ -46,6 +64,13 @@ impl RunArgs {
         let mut sets = self.sets.clone();
         if let Some(limit) = self.limit {
             sets.push(format!("dataset.limit={limit}"));
+        }
+        if let Some(usd) = self.max_cost {
+            // With a point, since a TOML number without one is no fraction.
+            sets.push(format!("max_cost_usd={usd:?}"));
+        }
+        if self.no_cache {
+            sets.push("cache.mode=off".to_owned());
         }
         Plan::read(&self.manifest, &sets, |dirs| global.registry(dirs)).map_err(Failure::usage)
     }
@@ -78,7 +103,7 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
         ));
     }
     let opened = tokio::select! {
-        opened = plan.open(&registry, Arc::clone(&store)) => opened?,
+        opened = plan.open(&registry, Arc::clone(&store)) => opened.map_err(not_opened)?,
         () = interrupted() => return Ok(Exit::Interrupted),
     };
     run_dir::adopt_digests(&store, &opened.digests)
@@ -88,7 +113,7 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     let observer: Arc<dyn Observer> = if global.quiet {
         Arc::new(progress::Silent)
     } else {
-        progress::for_people()
+        progress::for_people(&opened.purse)
     };
     let ended = opened.work.run(observer, interrupted()).await;
     // Everything is committed and the journal free before the report reads it.
@@ -97,6 +122,11 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     let summary = tokio::task::block_in_place(|| report::write(&dir));
     match (ended, summary) {
         (Ok(ended), summary) => Ok(finish(args, global, &dir, &summary?, ended)),
+        (Err(e), Ok(summary)) if e.is_cap_reached() => {
+            show(global, &dir, &summary);
+            output::note(&cap_reached(args, &e));
+            Ok(Exit::CapReached)
+        }
         // What ended the run matters more than a report that fails for the same reason.
         (Err(e), Err(_)) => Err(e.into()),
         (Err(e), Ok(summary)) => {
@@ -104,6 +134,29 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
             Err(e.into())
         }
     }
+}
+
+/// What ended the run, and how it goes on.
+fn cap_reached(args: &RunArgs, e: &PipelineError) -> String {
+    let cause = std::error::Error::source(e).map_or_else(|| e.to_string(), ToString::to_string);
+    format!(
+        "stopped before the cap on the cost: {cause} (all sessions of this run counted); \
+         `tale run {} --max-cost USD` with a larger sum goes on from here",
+        args.manifest.display()
+    )
+}
+
+/// A component that could not be created; where the manifest asks for what cannot be, that is a
+/// matter of usage.
+pub(super) fn not_opened(e: OpenError) -> Failure {
+    if !e.is_of_the_manifest() {
+        return e.into();
+    }
+    let diagnostic = Diagnostic::from_error(&e);
+    Failure::usage(match e.hint() {
+        Some(hint) => diagnostic.help(hint),
+        None => diagnostic,
+    })
 }
 
 /// The numbers so far, and where the report is.

@@ -37,8 +37,9 @@ pub use searches::{
 pub use source::Source;
 pub use tale_api::host::secret_options;
 pub use types::{
-    DatasetSpec, EstimateOn, EstimatorSpec, EvaluateSpec, Fallback, IsolationSpec, LlmSpec,
-    Manifest, OnError, OneOrMany, PluginSpec, PricesSpec, SampleSpec, Task,
+    Apply, CacheMode, CacheSpec, DatasetSpec, EstimateOn, EstimatorSpec, EvaluateSpec, Fallback,
+    IsolationSpec, LlmSpec, Manifest, OnError, OneOrMany, PluginSpec, PricesSpec, RatesSpec,
+    SampleSpec, Task,
 };
 
 /// More bytes than this are no manifest: somebody named a model or a data set by mistake.

@@ -69,6 +69,7 @@ pub(super) fn methods(_: &mut SchemaGenerator) -> Schema {
             "examples": [
                 "direct", "vanilla-cot", "tale-ep", "tale-ep@0.5", "fixed-100", "chain-of-draft",
                 "ccot-45", "concise-cot", "word-limit-50", "token-limit-100", "step-limit-5", "tale-one",
+                "effort-low", "thinking-1024",
             ],
             "x-form": "the name of a method or of a template, for instance `tale-ep`, `fixed-100` or `ccot-45`",
         },

@@ -125,7 +125,7 @@ fn everything_that_can_be_written_is_read() {
     assert_eq!(manifest.llm.as_slice().len(), 2);
     let llm = &manifest.llm.as_slice()[0];
     assert_eq!((llm.label(), llm.top_k), ("small one", Some(40)));
-    assert_eq!(llm.prices.map(|p| p.output), Some(0.6));
+    assert_eq!(llm.prices.as_ref().map(|p| p.output), Some(0.6));
     assert_eq!(llm.options["gpu"]["devices"][1], 1);
     let dataset = &manifest.dataset.as_slice()[0];
     assert_eq!(

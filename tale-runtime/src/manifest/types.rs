@@ -33,6 +33,15 @@ pub struct Manifest {
     #[serde(default = "default_concurrency")]
     #[schemars(range(min = 1))]
     pub concurrency: u32,
+    /// The most US dollars that the run may spend, over all its sessions; it ends before they are
+    /// passed, and a larger sum goes on from there. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub max_cost_usd: Option<f64>,
+    /// A file of prices by model, relative to the manifest's folder; goes before the built-in one.
+    /// Default: the file that `TALE_PRICES` names, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<PathBuf>,
     /// Folders in which plugins are looked for, relative to the manifest's folder. `--plugin-dir`
     /// and `TALE_PLUGIN_PATH` come first, the folder of the executable last. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -40,6 +49,9 @@ pub struct Manifest {
     /// What is demanded of single plugins, by their names: `[plugins.llama-cpp]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, PluginSpec>,
+    /// Answers that runs share, so that nothing is paid for twice.
+    #[serde(default, skip_serializing_if = "CacheSpec::is_default")]
+    pub cache: CacheSpec,
     /// The models that answer: a table `[llm]`, or several tables `[[llm]]`. A run covers the
     /// product of models, data sets and methods.
     pub llm: OneOrMany<LlmSpec>,
@@ -258,8 +270,43 @@ impl LlmSpec {
     }
 }
 
+/// Answers that runs share.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSpec {
+    /// Whose answers are taken and kept. Default: `auto`.
+    #[serde(default)]
+    pub mode: CacheMode,
+    /// The file, relative to the manifest's folder. Default: `answers.sqlite` in the user's cache
+    /// directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+}
+
+impl CacheSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a run does with the answers of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheMode {
+    /// Takes and keeps those of remote models, and of local ones that answer the same to the same
+    /// seed; not those of recorded runs, which cost nothing.
+    #[default]
+    Auto,
+    /// Takes and keeps those of every model that can be told from others.
+    On,
+    /// Takes known answers and keeps no new ones.
+    ReadOnly,
+    /// Takes and keeps none.
+    Off,
+}
+
 /// Prices in US dollars per 1,000,000 tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PricesSpec {
     /// Input tokens that no cache answered for.
@@ -272,21 +319,31 @@ pub struct PricesSpec {
     /// Output tokens, reasoning included.
     #[schemars(range(min = 0.0))]
     pub output: f64,
+    /// Factor on all of them for what a batch API answers, for instance 0.5. Default: answers of
+    /// that class have no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub batch: Option<f64>,
+    /// Prices of other classes of service, by the provider's names: `tiers.flex = { … }`. Default:
+    /// none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tiers: BTreeMap<String, RatesSpec>,
 }
 
-impl From<PricesSpec> for tale_api::Prices {
-    fn from(prices: PricesSpec) -> Self {
-        let PricesSpec {
-            input,
-            cached_input,
-            output,
-        } = prices;
-        Self {
-            input,
-            cached_input,
-            output,
-        }
-    }
+/// Prices of one class of service in US dollars per 1,000,000 tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RatesSpec {
+    /// Input tokens that no cache answered for.
+    #[schemars(range(min = 0.0))]
+    pub input: f64,
+    /// Cached input tokens. Default: as `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub cached_input: Option<f64>,
+    /// Output tokens, reasoning included.
+    #[schemars(range(min = 0.0))]
+    pub output: f64,
 }
 
 /// Questions, and which of them are asked.
@@ -378,11 +435,18 @@ pub struct EvaluateSpec {
     /// (an estimated budget in the prompt; `tale-ep@<alpha>` with a factor of its own on the
     /// estimate), `fixed-<b>` (a budget of b tokens for every question), the comparison methods
     /// `chain-of-draft`, `ccot-<n>`, `concise-cot`, `word-limit-<n>`, `token-limit-<n>`,
-    /// `step-limit-<n>` and `tale-one`, and the templates of `prompts` by their names.
+    /// `step-limit-<n>` and `tale-one`, for models whose provider limits hidden reasoning
+    /// `effort-minimal`, `effort-low`, `effort-medium`, `effort-high` and `thinking-<n>` (at most n
+    /// tokens of reasoning), and the templates of `prompts` by their names.
     /// Default: `direct`, `vanilla-cot` and `tale-ep`.
     #[serde(default = "default_methods")]
     #[schemars(schema_with = "schema::methods")]
     pub methods: Vec<String>,
+    /// Answers to each question by each method, each under a seed of its own (`seed`, `seed` + 1,
+    /// …). Default: 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub repeats: u32,
     /// What an estimator reads. Default: `question`.
     #[serde(default)]
     pub estimate_on: EstimateOn,
@@ -396,6 +460,7 @@ impl Default for EvaluateSpec {
     fn default() -> Self {
         Self {
             methods: default_methods(),
+            repeats: one(),
             estimate_on: EstimateOn::default(),
             prompts: None,
         }
@@ -427,6 +492,10 @@ pub struct EstimatorSpec {
     #[serde(default = "default_alpha")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub alpha: f64,
+    /// What is done with the budget: `prompt` names it in the prompt, as in the paper; `provider`
+    /// asks the provider to limit the hidden reasoning to it; `both`. Default: `prompt`.
+    #[serde(default, skip_serializing_if = "Apply::is_default")]
+    pub apply: Apply,
     /// What happens at a question whose estimate cannot be read; each is counted in the summary.
     /// Default: `vanilla-cot`.
     #[serde(default)]
@@ -449,11 +518,36 @@ impl Default for EstimatorSpec {
         Self {
             plugin: default_estimator(),
             alpha: default_alpha(),
+            apply: Apply::default(),
             fallback: Fallback::default(),
             min_budget: default_min_budget(),
             max_budget: None,
             options: Map::new(),
         }
+    }
+}
+
+/// What is done with an estimated budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Apply {
+    /// The prompt names it (the paper's TALE-EP).
+    #[default]
+    Prompt,
+    /// The provider is asked to limit the hidden reasoning to it; the prompt is that of
+    /// `vanilla-cot`.
+    Provider,
+    /// Both.
+    Both,
+}
+
+impl Apply {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -468,6 +562,18 @@ pub enum Fallback {
     Skip,
     /// The question is asked under this budget, in tokens: `{ budget = 100 }`.
     Budget(#[schemars(range(min = 1))] u32),
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_one(n: &u32) -> bool {
+    *n == 1
 }
 
 fn default_seed() -> u64 {

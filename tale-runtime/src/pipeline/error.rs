@@ -40,3 +40,12 @@ pub enum PipelineError {
         cause: String,
     },
 }
+
+impl PipelineError {
+    /// Whether the run may not spend more. Everything that was paid for is in the journal, and a
+    /// larger cap goes on from there.
+    #[must_use]
+    pub fn is_cap_reached(&self) -> bool {
+        matches!(self, Self::Final { error, .. } if super::is_cap_reached(error))
+    }
+}

@@ -3,7 +3,8 @@
 use std::{collections::HashMap, future::Future, sync::Arc};
 
 use tale_api::{
-    Error, ErrorKind, EstimateRequest, Estimator, Events, GenerateEvent, Llm, Message, Question,
+    Error, ErrorKind, EstimateRequest, Estimator, Events, GenerateEvent, GenerateRequest, Llm,
+    Message, Question, ReasoningBudget,
 };
 use tokio::task::JoinSet;
 
@@ -11,6 +12,7 @@ use super::{
     BudgetRule, CellProgress, DatasetSetup, Judgement, Ledger, Observer, PipelineError,
     RecordedLlm,
     budget::Budget,
+    ledger::cap_error,
     subject::{Failure, Subject, finish_one, recorded},
 };
 use crate::store::{Cell, CellId, Measure, NewSample, Outcome, Store};
@@ -40,6 +42,8 @@ pub struct MethodSetup {
     pub name: String,
     /// Where its budget comes from.
     pub budget: BudgetSource,
+    /// The limit on hidden reasoning that the provider is asked to keep.
+    pub reasoning: Option<ReasoningBudget>,
     /// Its template.
     pub render: Arc<Render>,
 }
@@ -54,6 +58,18 @@ pub enum EstimateOn {
     FullPrompt,
 }
 
+/// What is done with an estimated budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ApplyBudget {
+    /// It is named in the prompt (the paper's TALE-EP).
+    #[default]
+    Prompt,
+    /// The provider is asked to limit the hidden reasoning to it; the prompt is vanilla's.
+    Provider,
+    /// Both.
+    Both,
+}
+
 /// The estimator as a run uses it.
 #[derive(Clone)]
 pub struct EstimatorSetup {
@@ -63,6 +79,8 @@ pub struct EstimatorSetup {
     pub rule: BudgetRule,
     /// What it is shown.
     pub on: EstimateOn,
+    /// What is done with its budget.
+    pub apply: ApplyBudget,
 }
 
 /// A model as a run uses it.
@@ -84,6 +102,8 @@ pub struct Evaluation {
     pub methods: Vec<MethodSetup>,
     /// The estimator, needed by methods whose budget is estimated.
     pub estimator: Option<EstimatorSetup>,
+    /// Answers to each question by each method, at least 1.
+    pub repeats: u32,
     /// Samples worked on at the same time.
     pub concurrency: usize,
     /// The journal.
@@ -144,7 +164,8 @@ async fn cells(
     llm: &LlmSetup,
     dataset: &DatasetSetup,
 ) -> Result<Vec<CellProgress>, PipelineError> {
-    let total = dataset.selection.count(dataset.info.size);
+    let questions = dataset.selection.count(dataset.info.size);
+    let total = questions.map(|n| n.saturating_mul(e.repeats.max(1).into()));
     let mut cells = Vec::with_capacity(e.methods.len());
     for method in &e.methods {
         let cell = Cell {
@@ -171,10 +192,34 @@ async fn run_dataset(
     cells: &[CellProgress],
     observer: &Arc<dyn Observer>,
 ) -> Result<(), PipelineError> {
+    let mut work: JoinSet<Result<(), PipelineError>> = JoinSet::new();
+    let begun = begin_samples(e, llm, dataset, cells, observer, &mut work).await;
+    if begun.as_ref().is_err_and(|e| !e.is_cap_reached()) {
+        return begun;
+    }
+    // Where the cap is reached, what has its answers is still graded and recorded.
+    let mut ended = begun;
+    while !work.is_empty() {
+        match finish_one(&mut work).await {
+            Err(e) if e.is_cap_reached() => ended = Err(e),
+            other => other?,
+        }
+    }
+    ended
+}
+
+/// Begins every sample that is not finished, as fast as others end.
+async fn begin_samples(
+    e: &Evaluation,
+    llm: &LlmSetup,
+    dataset: &DatasetSetup,
+    cells: &[CellProgress],
+    observer: &Arc<dyn Observer>,
+    work: &mut JoinSet<Result<(), PipelineError>>,
+) -> Result<(), PipelineError> {
     let ids: Vec<CellId> = cells.iter().map(|c| c.id).collect();
     let dataset = Arc::new(dataset.clone());
     let mut questions = dataset.questions().await?;
-    let mut work: JoinSet<Result<(), PipelineError>> = JoinSet::new();
     loop {
         let mut chunk = Vec::with_capacity(LOOK_AHEAD);
         while chunk.len() < LOOK_AHEAD {
@@ -184,23 +229,25 @@ async fn run_dataset(
             }
         }
         let (Some((first, _)), Some((last, _))) = (chunk.first(), chunk.last()) else {
-            break;
+            return Ok(());
         };
         let finished = e.store.finished(ids.clone(), *first, *last + 1).await?;
-        let finished: HashMap<(CellId, u64), Measure> = finished
+        let finished: HashMap<(CellId, u64, u32), Measure> = finished
             .into_iter()
-            .map(|(cell, m)| ((cell, m.position), m))
+            .map(|(cell, m)| ((cell, m.position, m.repeat), m))
             .collect();
         for (position, question) in chunk {
             // The methods of a question run side by side: their prompts begin alike, and a local
             // model evaluates what they share once.
-            for (method, cell) in e.methods.iter().zip(&ids) {
-                if let Some(measure) = finished.get(&(*cell, position)) {
+            let columns = e.methods.iter().zip(&ids);
+            let samples = columns.flat_map(|c| (0..e.repeats.max(1)).map(move |r| (c, r)));
+            for ((method, cell), repeat) in samples {
+                if let Some(measure) = finished.get(&(*cell, position, repeat)) {
                     observer.sample(*cell, measure, true);
                     continue;
                 }
                 while work.len() >= e.concurrency.max(1) {
-                    finish_one(&mut work).await?;
+                    finish_one(work).await?;
                 }
                 let sample = Sample {
                     cell: *cell,
@@ -209,6 +256,7 @@ async fn run_dataset(
                         position,
                         question: Arc::clone(&question),
                     },
+                    repeat,
                     method: method.clone(),
                     llm: llm.clone(),
                     estimator: e.estimator.clone(),
@@ -219,16 +267,13 @@ async fn run_dataset(
             }
         }
     }
-    while !work.is_empty() {
-        finish_one(&mut work).await?;
-    }
-    Ok(())
 }
 
 /// One sample on its way: a question, a method, a model.
 pub(super) struct Sample {
     pub(super) cell: CellId,
     pub(super) subject: Subject,
+    pub(super) repeat: u32,
     pub(super) method: MethodSetup,
     pub(super) llm: LlmSetup,
     pub(super) estimator: Option<EstimatorSetup>,
@@ -239,11 +284,11 @@ pub(super) struct Sample {
 impl Sample {
     /// Asks, judges and records; the observer is told.
     pub(super) async fn make(self) -> Result<Measure, PipelineError> {
-        let estimating = Arc::new(RecordedLlm::new(Arc::clone(&self.llm.ledger)));
+        let estimating = Arc::new(RecordedLlm::nth(Arc::clone(&self.llm.ledger), self.repeat));
         let mut sample = NewSample {
             cell: self.cell,
             position: self.subject.position,
-            repeat: 0,
+            repeat: self.repeat,
             outcome: Outcome::Failed,
             answer: None,
             reason: None,
@@ -286,10 +331,15 @@ impl Sample {
         };
         sample.budget = budget.tokens;
         sample.fallback = budget.fallback;
-        let messages = self.subject.render(&*self.method.render, budget.tokens)?;
-        let request = self.llm.ledger.request(messages);
-        let asked = self.llm.ledger.ask(request, self.events()).await;
-        let (id, call) = asked.map_err(|e| self.subject.failure(e))?;
+        let prompt = self.in_prompt(budget.tokens);
+        let request = GenerateRequest {
+            reasoning: self.reasoning(budget.tokens),
+            ..GenerateRequest::new(self.subject.render(&*self.method.render, prompt)?)
+        };
+        let ledger = &self.llm.ledger;
+        let request = ledger.fill(request, self.repeat);
+        let asked = ledger.ask_nth(request, self.repeat, self.events()).await;
+        let (id, call) = asked.map_err(|e| self.failure(e))?;
         sample.answer_call = Some(id);
         let Judgement {
             outcome,
@@ -308,7 +358,7 @@ impl Sample {
         alpha: Option<f64>,
     ) -> Result<Budget, Failure> {
         let Some(setup) = &self.estimator else {
-            return Err(self.subject.failure(Error::new(
+            return Err(self.failure(Error::new(
                 ErrorKind::InvalidOptions,
                 format!("method `{}` needs an estimator", self.method.name),
             )));
@@ -330,7 +380,7 @@ impl Sample {
             .estimator
             .estimate(EstimateRequest { question, text }, asked)
             .await
-            .map_err(|e| self.subject.failure(e))?;
+            .map_err(|e| self.failure(e))?;
         let rule = BudgetRule {
             alpha: alpha.unwrap_or(setup.rule.alpha),
             ..setup.rule
@@ -341,6 +391,36 @@ impl Sample {
                     .hint("`estimator.fallback` says what to do without an estimate"),
             )
         })
+    }
+
+    /// The budget that the prompt names.
+    fn in_prompt(&self, budget: Option<u32>) -> Option<u32> {
+        budget.filter(|_| self.apply() != ApplyBudget::Provider)
+    }
+
+    /// The limit on hidden reasoning that the provider is asked to keep.
+    fn reasoning(&self, budget: Option<u32>) -> Option<ReasoningBudget> {
+        if self.apply() == ApplyBudget::Prompt {
+            return self.method.reasoning;
+        }
+        budget.map(|tokens| ReasoningBudget {
+            max_tokens: Some(tokens),
+            ..ReasoningBudget::default()
+        })
+    }
+
+    fn apply(&self) -> ApplyBudget {
+        match (&self.estimator, self.method.budget) {
+            (Some(setup), BudgetSource::Estimated { .. }) => setup.apply,
+            _ => ApplyBudget::Prompt,
+        }
+    }
+
+    /// What the error means; an estimator may have wrapped the cap's in one of its own.
+    fn failure(&self, error: Error) -> Failure {
+        let closed = self.llm.ledger.closed();
+        self.subject
+            .failure(closed.map_or(error, |reached| cap_error(&reached)))
     }
 
     fn events(&self) -> Events<GenerateEvent> {

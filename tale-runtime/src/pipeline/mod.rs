@@ -13,9 +13,11 @@ mod budget;
 mod error;
 mod evaluate;
 mod grade;
+mod key;
 mod ledger;
 mod observer;
 mod questions;
+mod recorded;
 mod search;
 mod subject;
 mod sweep;
@@ -24,13 +26,16 @@ mod work;
 pub use budget::{BudgetRule, Fallback};
 pub use error::PipelineError;
 pub use evaluate::{
-    BudgetSource, Ending, EstimateOn, EstimatorSetup, Evaluation, LlmSetup, MethodSetup, Render,
-    evaluate,
+    ApplyBudget, BudgetSource, Ending, EstimateOn, EstimatorSetup, Evaluation, LlmSetup,
+    MethodSetup, Render, evaluate,
 };
 pub use grade::{Judgement, judge};
-pub use ledger::{CallDefaults, Ledger, RecordedLlm};
+pub use key::Identity;
+use ledger::is_cap_reached;
+pub use ledger::{CallDefaults, Ledger};
 pub use observer::{CellProgress, Observer};
 pub use questions::{DatasetSetup, Draw, Questions, Selection};
+pub use recorded::RecordedLlm;
 pub use search::{Next, Rule, SEARCHED, Search, Strategy, Trial, search};
 pub use sweep::{Sweep, SweepPoint, sweep};
 pub use work::Work;

@@ -134,6 +134,7 @@ impl Row {
             };
             let id = column.store.cell(cell).await?;
             let method = MethodSetup {
+                reasoning: None,
                 name: point.method(),
                 // Another for each question; set when it is known.
                 budget: BudgetSource::None,
@@ -267,6 +268,7 @@ impl Asked {
             None if self.row.searches => return Ok(None),
             None => {
                 let method = MethodSetup {
+                    reasoning: None,
                     name: VANILLA.to_owned(),
                     budget: BudgetSource::None,
                     render: Arc::clone(&column.render),
@@ -289,6 +291,7 @@ impl Asked {
         let sample = Sample {
             cell,
             subject: self.subject.clone(),
+            repeat: 0,
             method,
             llm: column.llm.clone(),
             estimator: None,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::{Resolver, option_marked, path};
+use super::{Resolver, marks, path};
 use crate::{
     diagnostics::Diagnostic,
     fetch::{self, Entry, FetchError, Kind, Store, catalogue},
@@ -20,7 +20,7 @@ impl Resolver<'_> {
         schema: &Value,
         options: &mut Map<String, Value>,
     ) {
-        if !option_marked(schema, "path", "model-file") || options.contains_key("path") {
+        if !marks::is_marked(schema, "path", "model-file") || options.contains_key("path") {
             return;
         }
         let Some(model) = options

@@ -4,7 +4,9 @@
 //! schemas, and resolves names to files; it runs no plugin code and loads no library. Everything
 //! that is wrong is told at once, each with its place in the manifest.
 
+mod costs;
 mod files;
+mod marks;
 mod open;
 mod preview;
 
@@ -28,6 +30,10 @@ use crate::{
     registry::{Located, Registry, Residence},
 };
 
+use costs::Books;
+use marks::Nature;
+
+pub use costs::Pricing;
 pub use open::{OpenError, Opened};
 pub use preview::{Forecast, Preview, PreviewError, PromptPreview};
 
@@ -74,6 +80,12 @@ pub struct LlmPlan {
     pub label: String,
     /// The component.
     pub component: ComponentPlan,
+    /// What is known of its prices.
+    pub pricing: Pricing,
+    /// The class of service that its options ask for.
+    pub tier: Option<String>,
+    /// What it is to the runtime.
+    nature: Nature,
 }
 
 /// A data set to be created.
@@ -263,6 +275,17 @@ impl Resolver<'_> {
     }
 
     fn llms(&mut self, manifest: &Manifest, secrets: &mut Vec<Vec<String>>) -> Vec<LlmPlan> {
+        let books = match Books::of(manifest, self.source().base_dir()) {
+            Ok(books) => books,
+            Err(e) => {
+                let mut problem = Diagnostic::from_error(&e);
+                if manifest.prices.is_some() {
+                    problem = problem.place(self.source().at(&["prices"]));
+                }
+                self.problems.push(problem);
+                return Vec::new();
+            }
+        };
         let mut llms = Vec::new();
         for (i, spec) in manifest.llm.iter().enumerate() {
             let at = At {
@@ -278,8 +301,14 @@ impl Resolver<'_> {
                 prompts: None,
             };
             if let Some(component) = self.component(manifest, &at, secrets) {
+                let schema = &component.located.component.options;
+                let nature = Nature::of(schema);
+                let model = component.options.get("model").and_then(Value::as_str);
                 llms.push(LlmPlan {
                     label: spec.label().to_owned(),
+                    pricing: books.pricing(spec.prices.as_ref(), model, nature),
+                    tier: marks::service_tier(schema, &spec.options),
+                    nature,
                     component,
                 });
             }
@@ -368,13 +397,13 @@ impl Resolver<'_> {
             self.model_file(&at.table, schema, &mut options);
         }
         if let Some(prompts) = at.prompts
-            && option_marked(schema, "prompt", "estimate-prompt")
+            && marks::is_marked(schema, "prompt", "estimate-prompt")
         {
             options
                 .entry("prompt")
                 .or_insert_with(|| prompts.estimate_template().into());
         }
-        if option_marked(schema, "slots", "concurrency") {
+        if marks::is_marked(schema, "slots", "concurrency") {
             let slots = manifest.concurrency.min(MOST_SLOTS);
             options.entry("slots").or_insert_with(|| slots.into());
         }
@@ -483,12 +512,6 @@ impl Resolver<'_> {
         }
         methods
     }
-}
-
-/// Whether the schema marks the option `name` as one that the runtime fills in with `what`.
-fn option_marked(schema: &Value, name: &str, what: &str) -> bool {
-    let mark = schema.pointer(&format!("/properties/{name}/x-tale"));
-    mark.and_then(Value::as_str) == Some(what)
 }
 
 /// What the manifest says of a plugin, under the component's name or the plugin's.

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tale_api::{ComponentKind, Error, Feasibility, Sampling, host::Plugin};
+use tale_api::{ComponentKind, Error, Feasibility, LlmInfo, Sampling, host::Plugin};
 use tale_plugin_standard::{Method, PromptSet, feasibility::Greedy};
 
-use super::{ComponentPlan, Plan};
+use super::{ComponentPlan, LlmPlan, Plan, marks};
 use crate::{
+    billing::Purse,
+    cache::CacheError,
     diagnostics::Diagnostic,
     manifest::{self, LlmSpec, RelativeTo, SearchSpec, SearchStrategy, SweepSpec, Task},
     pipeline::{
-        BudgetRule, BudgetSource, CallDefaults, DatasetSetup, EstimateOn, EstimatorSetup,
-        Evaluation, Fallback, Ledger, LlmSetup, MethodSetup, Rule, Search, Strategy, Sweep,
-        SweepPoint, Work,
+        ApplyBudget, BudgetRule, BudgetSource, CallDefaults, DatasetSetup, EstimateOn,
+        EstimatorSetup, Evaluation, Fallback, Ledger, LlmSetup, MethodSetup, Rule, Search,
+        Strategy, Sweep, SweepPoint, Work,
     },
     registry::Registry,
     store::{Store, StoreError},
@@ -39,12 +41,62 @@ pub enum OpenError {
     /// The journal failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The answers of other runs cannot be opened.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Spending is capped, and nobody knows what a model costs.
+    #[error("no prices are known for `{model}` (`{label}`), so a cap on the cost cannot be kept")]
+    NoPrice {
+        /// The model's name in results.
+        label: String,
+        /// The model.
+        model: String,
+    },
+    /// A method limits hidden reasoning, and a model takes no limit.
+    #[error(
+        "`{model}` (`{label}`) takes no limit on its reasoning, which the method `{method}` asks for"
+    )]
+    NoReasoning {
+        /// The model's name in results.
+        label: String,
+        /// The model.
+        model: String,
+        /// The method.
+        method: String,
+    },
+}
+
+impl OpenError {
+    /// How to mend it, if there is something to say.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoPrice { .. } => Some(
+                "say in `[llm.prices]` what a million tokens cost: `input`, `output`; or leave out \
+                 the cap"
+                    .to_owned(),
+            ),
+            Self::NoReasoning { .. } => Some(
+                "leave the method out, or name a model whose provider limits reasoning".to_owned(),
+            ),
+            Self::Cache(e) => e.hint().map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    /// Whether the manifest asks for what cannot be.
+    #[must_use]
+    pub fn is_of_the_manifest(&self) -> bool {
+        matches!(self, Self::NoPrice { .. } | Self::NoReasoning { .. })
+    }
 }
 
 /// Living components and what tells their content from another's.
 pub struct Opened {
     /// Ready to run.
     pub work: Work,
+    /// What the run spends; the models share it.
+    pub purse: Arc<Purse>,
     /// Digests of models and data sets, by label; a run refuses to resume over changed ones.
     pub digests: serde_json::Map<String, serde_json::Value>,
 }
@@ -65,31 +117,36 @@ impl Plan {
             datasets.push(setup);
         }
         let estimator = self.open_estimator(registry).await?;
+        let spent = store.spent_usd().await?;
+        let purse = Arc::new(Purse::new(self.manifest.max_cost_usd, spent));
+        let mut cache = None;
+        let mut origins = Map::new();
         let mut llms = Vec::new();
         for (plan, spec) in self.llms.iter().zip(&self.manifest.llm) {
-            let component = &plan.component;
-            let plugin = load(registry, component)?;
-            let name = &component.located.component.name;
-            let created = async {
-                let llm = plugin
-                    .llm(name, component.options.clone(), &self.env)
-                    .await?;
-                let info = llm.info().await?;
-                Ok((llm, info))
-            };
-            let (llm, info) = created.await.map_err(|e| failed(component, e))?;
+            let (llm, info) = self.open_llm(registry, plan).await?;
+            self.check_reasoning(plan, &info)?;
             if let Some(digest) = &info.digest {
                 digests.insert(format!("llm {}", plan.label), digest.clone().into());
             }
             let defaults = call_defaults(spec, self.manifest.seed);
-            let prices = spec.prices.map(Into::into);
-            let source = self.source_of(component, &spec.options);
-            let ledger = Ledger::new(llm, info, &source, prices, defaults, Arc::clone(&store));
+            let source = self.source_of(&plan.component, &spec.options);
+            let tariff = self.tariff_of(plan, &info)?;
+            if let Some(tariff) = &tariff {
+                origins.insert(plan.label.clone(), tariff.origin.to_string().into());
+            }
+            let cache = self.open_cache(plan, &info, &mut cache)?;
+            let ledger = Ledger::new(llm, info, &source, None, defaults, Arc::clone(&store))
+                .with_tariff(tariff, plan.tier.clone())
+                .with_purse(Arc::clone(&purse))
+                .with_cache(cache);
             llms.push(LlmSetup {
                 label: plan.label.clone(),
                 ledger: Arc::new(ledger),
             });
         }
+        store
+            .set_meta("prices", serde_json::Value::Object(origins).to_string())
+            .await?;
         let prompts = Arc::new(self.prompts.clone());
         let concurrency = self.manifest.concurrency as usize;
         let work = match self.manifest.task {
@@ -98,6 +155,7 @@ impl Plan {
                 datasets,
                 methods: self.methods.iter().map(|m| method(m, &prompts)).collect(),
                 estimator,
+                repeats: self.manifest.evaluate.repeats,
                 concurrency,
                 store,
             }),
@@ -123,7 +181,11 @@ impl Plan {
                 }
             }
         };
-        Ok(Opened { work, digests })
+        Ok(Opened {
+            work,
+            purse,
+            digests,
+        })
     }
 
     async fn open_feasibility(
@@ -142,10 +204,49 @@ impl Plan {
             .map_err(|e| failed(component, e))
     }
 
-    /// What tells a model from another of the same name and weights: the plugin, and the options as
-    /// the manifest has them. What the runtime fills in (files, slots) changes no answer, nor do
-    /// options that only say in what manner it is fetched (time-outs, limits, where the key is).
-    fn source_of(&self, component: &ComponentPlan, options: &Map<String, Value>) -> String {
+    /// Creates one model.
+    pub(super) async fn open_llm(
+        &self,
+        registry: &Registry,
+        plan: &LlmPlan,
+    ) -> Result<(Arc<dyn tale_api::Llm>, LlmInfo), OpenError> {
+        let component = &plan.component;
+        let plugin = load(registry, component)?;
+        let name = &component.located.component.name;
+        let created = async {
+            let llm = plugin
+                .llm(name, component.options.clone(), &self.env)
+                .await?;
+            let info = llm.info().await?;
+            Ok((llm, info))
+        };
+        created.await.map_err(|e| failed(component, e))
+    }
+
+    /// Refuses a method that limits hidden reasoning where the model takes no limit.
+    fn check_reasoning(&self, llm: &LlmPlan, info: &LlmInfo) -> Result<(), OpenError> {
+        let asks = |method: &&Method| {
+            method.reasoning().is_some()
+                || (method.needs_estimate()
+                    && self.manifest.estimator.apply != manifest::Apply::Prompt)
+        };
+        match self.methods.iter().find(asks) {
+            Some(method) if !info.capabilities.reasoning => Err(OpenError::NoReasoning {
+                label: llm.label.clone(),
+                model: info.model.clone(),
+                method: method.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What tells a model from another of the same name and weights: the plugin, and those options
+    /// of the manifest that change answers. What the runtime fills in (files, slots) changes none.
+    pub(super) fn source_of(
+        &self,
+        component: &ComponentPlan,
+        options: &Map<String, Value>,
+    ) -> String {
         let mut options = Value::Object(options.clone());
         for secret in &self.secrets {
             if let [table, _, key, path @ ..] = secret.as_slice()
@@ -156,10 +257,9 @@ impl Plan {
             }
         }
         let schema = &component.located.component.options;
-        if let Some(options) = options.as_object_mut() {
-            options.retain(|name, _| !super::option_marked(schema, name, "manner"));
-        }
-        format!("{}\n{}", component.located.plugin, options)
+        let options = options.as_object().cloned().unwrap_or_default();
+        let options = marks::that_change_answers(schema, &options);
+        format!("{}\n{}", component.located.plugin, Value::Object(options))
     }
 
     /// Creates one data set.
@@ -187,7 +287,7 @@ impl Plan {
         })
     }
 
-    async fn open_estimator(
+    pub(super) async fn open_estimator(
         &self,
         registry: &Registry,
     ) -> Result<Option<EstimatorSetup>, OpenError> {
@@ -219,6 +319,11 @@ impl Plan {
             estimator,
             rule,
             on,
+            apply: match spec.apply {
+                manifest::Apply::Prompt => ApplyBudget::Prompt,
+                manifest::Apply::Provider => ApplyBudget::Provider,
+                manifest::Apply::Both => ApplyBudget::Both,
+            },
         }))
     }
 }
@@ -231,7 +336,7 @@ pub(super) fn method(method: &Method, prompts: &Arc<PromptSet>) -> MethodSetup {
             .fixed_budget()
             .map_or(BudgetSource::None, BudgetSource::Fixed),
     };
-    let name = method.to_string();
+    let (name, reasoning) = (method.to_string(), method.reasoning());
     let (method, prompts) = (method.clone(), Arc::clone(prompts));
     let render = move |question: &tale_api::Question, budget: Option<u32>| {
         prompts
@@ -241,6 +346,7 @@ pub(super) fn method(method: &Method, prompts: &Arc<PromptSet>) -> MethodSetup {
     MethodSetup {
         name,
         budget,
+        reasoning,
         render: Arc::new(render),
     }
 }
@@ -274,7 +380,7 @@ pub(super) fn points(spec: &SweepSpec) -> Vec<SweepPoint> {
     factors.chain(budgets).collect()
 }
 
-fn call_defaults(spec: &LlmSpec, seed: u64) -> CallDefaults {
+pub(super) fn call_defaults(spec: &LlmSpec, seed: u64) -> CallDefaults {
     CallDefaults {
         sampling: Sampling {
             temperature: Some(spec.temperature),

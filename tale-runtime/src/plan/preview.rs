@@ -98,7 +98,7 @@ impl Plan {
             .iter()
             .zip(&self.manifest.llm)
             .map(|(llm, spec)| {
-                let prices: Option<Prices> = spec.prices.map(Into::into);
+                let prices: Option<Prices> = llm.pricing.tariff(None).map(|t| t.base.into());
                 let calls = self.calls_a_question(spec.max_tokens);
                 Forecast::of(&llm.label, total.as_ref(), &calls, spec.max_tokens, prices)
             })

@@ -3,13 +3,14 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use crate::{
+    billing::Purse,
     pipeline::CellProgress,
     store::{CellId, Measure, Outcome, SearchEnding, SearchMeasure},
 };
@@ -21,6 +22,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub(super) struct Board {
     begun: Instant,
     lines: OnceLock<Vec<Line>>,
+    purse: OnceLock<Arc<Purse>>,
     tokens: AtomicU64,
     window: Mutex<VecDeque<(Instant, u64)>>,
 }
@@ -62,6 +64,7 @@ impl Board {
         Self {
             begun: Instant::now(),
             lines: OnceLock::new(),
+            purse: OnceLock::new(),
             tokens: AtomicU64::new(0),
             window: Mutex::new(VecDeque::new()),
         }
@@ -173,6 +176,21 @@ impl Board {
     pub(super) fn totals(&self) -> (u64, Option<u64>) {
         let done = self.lines().iter().map(|l| l.state().done).sum();
         (done, self.lines().iter().map(|l| l.total).sum())
+    }
+
+    /// Shows what `purse` has spent; a second call changes nothing.
+    pub(super) fn watch(&self, purse: &Arc<Purse>) {
+        self.purse.get_or_init(|| Arc::clone(purse));
+    }
+
+    /// `$0.0123 of $1.00`, as far as there is something to say.
+    pub(super) fn money(&self) -> Option<String> {
+        let spending = self.purse.get()?.spending();
+        match (spending.spent, spending.cap) {
+            (None, None) => None,
+            (spent, Some(cap)) => Some(format!("${:.4} of ${cap:.2}", spent.unwrap_or(0.0))),
+            (Some(spent), None) => Some(format!("${spent:.4}")),
+        }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -340,6 +358,21 @@ pub(super) mod tests {
         s.since = Some(Instant::now().checked_sub(Duration::from_secs(30)).unwrap());
         // One sample took 30 s, one is left: not 10 s, as if three had taken them.
         assert_eq!(line.left(&s).unwrap().as_secs(), 30);
+    }
+
+    #[test]
+    fn money_is_shown_once_there_is_some() {
+        let board = Board::new();
+        assert_eq!(board.money(), None);
+        board.watch(&Arc::new(Purse::new(None, None)));
+        assert_eq!(board.money(), None);
+        let says = |cap, spent| {
+            let board = Board::new();
+            board.watch(&Arc::new(Purse::new(cap, spent)));
+            board.money()
+        };
+        assert_eq!(says(None, Some(0.01234)).as_deref(), Some("$0.0123"));
+        assert_eq!(says(Some(5.0), None).as_deref(), Some("$0.0000 of $5.00"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
     ticker::Ticker,
 };
 use crate::{
+    billing::Purse,
     pipeline::{CellProgress, Observer},
     store::{CellId, Measure, SearchMeasure},
 };
@@ -34,6 +35,13 @@ impl Live {
     #[must_use]
     pub fn new() -> Self {
         Self::on(ProgressDrawTarget::stderr())
+    }
+
+    /// Showing what `purse` has spent, too.
+    #[must_use]
+    pub fn watching(self, purse: &Arc<Purse>) -> Self {
+        self.board.watch(purse);
+        self
     }
 
     fn on(target: ProgressDrawTarget) -> Self {
@@ -128,9 +136,11 @@ impl Rows {
         let total = total.map_or_else(String::new, |n| format!(" of {n}"));
         let rate = self.board.tokens_per_s();
         let rate = rate.map_or_else(String::new, |r| format!(" · {r:.0} tokens/s"));
+        let money = self.board.money();
+        let money = money.map_or_else(String::new, |m| format!(" · {m}"));
         let elapsed = clock(self.board.elapsed());
         self.head
-            .set_message(format!("{done}{total} samples · {elapsed}{rate}"));
+            .set_message(format!("{done}{total} samples · {elapsed}{rate}{money}"));
         self.head.tick();
         for (bar, line) in self.bars.iter().zip(self.board.lines()) {
             bar.set_position(line.state().done);

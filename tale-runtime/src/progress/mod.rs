@@ -19,6 +19,7 @@ use std::{
 };
 
 use crate::{
+    billing::Purse,
     pipeline::{CellProgress, Observer},
     store::{CellId, Measure},
 };
@@ -27,13 +28,14 @@ pub use live::Live;
 pub use log::LogWriter;
 pub use plain::Plain;
 
-/// [`Live`] where stderr is a terminal, [`Plain`] where it is a file or a pipe.
+/// [`Live`] where stderr is a terminal, [`Plain`] where it is a file or a pipe; both show what
+/// `purse` has spent.
 #[must_use]
-pub fn for_people() -> Arc<dyn Observer> {
+pub fn for_people(purse: &Arc<Purse>) -> Arc<dyn Observer> {
     if io::stderr().is_terminal() {
-        Arc::new(Live::new())
+        Arc::new(Live::new().watching(purse))
     } else {
-        Arc::new(Plain::new())
+        Arc::new(Plain::new().watching(purse))
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     ticker::Ticker,
 };
 use crate::{
+    billing::Purse,
     pipeline::{CellProgress, Observer},
     store::{CellId, Measure, SearchMeasure},
 };
@@ -29,6 +30,13 @@ impl Plain {
     #[must_use]
     pub fn new() -> Self {
         Self::to(Box::new(io::stderr()))
+    }
+
+    /// Showing what `purse` has spent, too.
+    #[must_use]
+    pub fn watching(self, purse: &Arc<Purse>) -> Self {
+        self.board.watch(purse);
+        self
     }
 
     fn to(out: Out) -> Self {
@@ -115,7 +123,9 @@ fn status(board: &Board) -> String {
     let rate = board
         .tokens_per_s()
         .map_or_else(String::new, |r| format!("; {r:.0} tokens/s"));
-    format!("{}: {}{rate}", clock(board.elapsed()), lines.join(", "))
+    let money = board.money().map_or_else(String::new, |m| format!("; {m}"));
+    let elapsed = clock(board.elapsed());
+    format!("{elapsed}: {}{rate}{money}", lines.join(", "))
 }
 
 /// Nobody can be told that stderr is gone.

@@ -12,6 +12,7 @@ use crate::profile::Limiting;
 /// What a manifest may say under `[llm.options]`.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("x-tale" = "remote")))]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// The model's name at the provider.
@@ -29,7 +30,7 @@ pub struct Options {
     pub stream: bool,
     /// `interactive` asks at once; `batch` gathers requests for the provider's batch API, at half the
     /// price and within a day.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "service-tier")))]
     pub mode: Mode,
     /// The environment variable that holds the key. Default: the provider's own, and only for the
     /// provider's own server.
@@ -67,7 +68,7 @@ pub struct Options {
     #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
     pub ca_file: Option<PathBuf>,
     /// The provider's class of service: `flex`, `priority`, …
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "service-tier")))]
     pub service_tier: Option<String>,
     /// How hidden reasoning is limited. Default: as the profile and the model's rules say.
     pub reasoning: Option<Limiting>,

@@ -92,6 +92,8 @@ impl PromptError {
             "tale-ep",
             "tale-ep@<alpha>",
             "fixed-<n>",
+            "effort-low",
+            "thinking-<n>",
         ]
         .map(str::to_owned);
         let mut known: Vec<String> = built_in

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tale_api::{Effort, ReasoningBudget};
 
 use super::PromptError;
 
@@ -25,6 +26,11 @@ pub enum Method {
     TaleEpAt(Alpha),
     /// Chain of thought under the same budget for all questions, in tokens, at least 1: `fixed-50`.
     Fixed(u32),
+    /// Vanilla's prompt, with the provider asked to think so hard: `effort-low`.
+    Effort(Effort),
+    /// Vanilla's prompt, with the provider asked for at most so many tokens of hidden reasoning:
+    /// `thinking-1024`.
+    Thinking(u32),
     /// A template of the prompt set, by its name.
     Template(String),
     /// A template with a place for a number, and the number: `ccot-45`.
@@ -106,6 +112,33 @@ impl Method {
             _ => None,
         }
     }
+
+    /// The limit on hidden reasoning that the provider is asked to keep.
+    #[must_use]
+    pub fn reasoning(&self) -> Option<ReasoningBudget> {
+        let (effort, max_tokens) = match self {
+            Self::Effort(effort) => (Some(*effort), None),
+            Self::Thinking(tokens) => (None, Some(*tokens)),
+            _ => return None,
+        };
+        Some(ReasoningBudget { effort, max_tokens })
+    }
+}
+
+/// The efforts by the names that methods use.
+const EFFORTS: [(&str, Effort); 4] = [
+    ("minimal", Effort::Minimal),
+    ("low", Effort::Low),
+    ("medium", Effort::Medium),
+    ("high", Effort::High),
+];
+
+/// A number in plain digits, so that a method has one name only.
+fn plain(digits: &str) -> Option<u32> {
+    let is_plain = digits == "0" || !digits.starts_with('0');
+    (is_plain && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 impl fmt::Display for Method {
@@ -116,6 +149,11 @@ impl fmt::Display for Method {
             Self::TaleEp => f.write_str("tale-ep"),
             Self::TaleEpAt(alpha) => write!(f, "tale-ep@{alpha}"),
             Self::Fixed(budget) => write!(f, "fixed-{budget}"),
+            Self::Effort(effort) => {
+                let known = EFFORTS.iter().find(|(_, e)| e == effort);
+                write!(f, "effort-{}", known.map_or("", |(name, _)| name))
+            }
+            Self::Thinking(tokens) => write!(f, "thinking-{tokens}"),
             Self::Template(name) => f.write_str(name),
             Self::Limited {
                 template, limit, ..
@@ -137,9 +175,15 @@ impl FromStr for Method {
         if let Some(alpha) = name.strip_prefix("tale-ep@").and_then(Alpha::parse) {
             return Ok(Self::TaleEpAt(alpha));
         }
+        let effort = |name: &str| {
+            let known = EFFORTS.iter().find(|(known, _)| *known == name);
+            known.map(|(_, effort)| Self::Effort(*effort))
+        };
         name.strip_prefix("fixed-")
             .and_then(positive)
             .map(Self::Fixed)
+            .or_else(|| effort(name.strip_prefix("effort-")?))
+            .or_else(|| Some(Self::Thinking(plain(name.strip_prefix("thinking-")?)?)))
             .ok_or_else(|| PromptError::unknown_method(name, &[]))
     }
 }
@@ -179,6 +223,10 @@ mod tests {
             ("tale-ep@2", Method::TaleEpAt(Alpha(2000))),
             ("fixed-1", Method::Fixed(1)),
             ("fixed-50", Method::Fixed(50)),
+            ("effort-minimal", Method::Effort(Effort::Minimal)),
+            ("effort-high", Method::Effort(Effort::High)),
+            ("thinking-0", Method::Thinking(0)),
+            ("thinking-1024", Method::Thinking(1024)),
         ] {
             assert_eq!(name.parse::<Method>().unwrap(), method);
             assert_eq!(method.to_string(), name);
@@ -199,6 +247,11 @@ mod tests {
             "fixed-+5",
             "fixed-5.0",
             "fixed-4294967296",
+            "effort-",
+            "effort-huge",
+            "thinking-",
+            "thinking-01",
+            "thinking--1",
         ] {
             assert!(name.parse::<Method>().is_err(), "{name}");
         }

@@ -281,7 +281,11 @@ impl PromptSet {
             Method::Direct => DIRECT,
             Method::Fixed(_) => UNDER_BUDGET,
             Method::TaleEp | Method::TaleEpAt(_) if budget.is_some() => UNDER_BUDGET,
-            Method::TaleEp | Method::TaleEpAt(_) | Method::VanillaCot => VANILLA_COT,
+            Method::TaleEp
+            | Method::TaleEpAt(_)
+            | Method::VanillaCot
+            | Method::Effort(_)
+            | Method::Thinking(_) => VANILLA_COT,
             Method::Template(name) | Method::Limited { template: name, .. } => name,
         };
         let prompt = self.prompt(name, question)?;
@@ -409,7 +413,9 @@ fn is_template_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    built_in || (plain && name != "tale-ep" && !name.starts_with("fixed-"))
+    let reserved = ["fixed-", "effort-", "thinking-"];
+    let is_reserved = name == "tale-ep" || reserved.iter().any(|start| name.starts_with(start));
+    built_in || (plain && !is_reserved)
 }
 
 fn digest(file: &PromptFile) -> String {
