@@ -52,7 +52,7 @@ methods = ["vanilla-cot"]
 """)
             begun = time.monotonic()
             # A question that is too long ends the run with 3: done, but some samples failed.
-            done = subprocess.run([self.binary, "run", "m.toml", "--quiet"], cwd=folder, env=pair.ENVIRONMENT,
+            done = subprocess.run([self.binary, "run", "m.toml", "--quiet", "--no-cache"], cwd=folder, env=pair.ENVIRONMENT,
                                   capture_output=True, text=True)
             seconds = time.monotonic() - begun
             if done.returncode not in (0, 3):

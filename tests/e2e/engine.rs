@@ -62,9 +62,19 @@ fn the_same_seed_gives_the_same_texts_beside_other_company() {
     let Some(place) = smol(&["What is 1 + 1?", "What is 3 - 1?"], 24, 512) else {
         return;
     };
-    place.tale(&["run", "m.toml", "--out", "a"]).code(0);
     place
-        .tale(&["run", "m.toml", "--out", "b", "--set", "concurrency=1"])
+        .tale(&["run", "m.toml", "--no-cache", "--out", "a"])
+        .code(0);
+    place
+        .tale(&[
+            "run",
+            "m.toml",
+            "--no-cache",
+            "--out",
+            "b",
+            "--set",
+            "concurrency=1",
+        ])
         .code(0);
     let texts = |run: &str| -> Vec<String> {
         let lines = place.lines(&format!("{run}/samples.jsonl"));

@@ -6,6 +6,7 @@
 
 mod analysis;
 mod bad_input;
+mod billing;
 mod engine;
 mod evaluate;
 #[cfg(unix)]

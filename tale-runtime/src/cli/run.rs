@@ -10,9 +10,9 @@ use clap::Args;
 use super::{Exit, Failure, Global, Outcome, interrupted, output};
 use crate::{
     diagnostics::Diagnostic,
-    manifest::Change,
+    manifest::{Change, Task},
     pipeline::{Ending, Observer, PipelineError},
-    plan::{OpenError, Plan},
+    plan::{OpenError, Outlook, Plan},
     progress,
     registry::Registry,
     report::{self, Summary},
@@ -85,7 +85,7 @@ impl RunArgs {
 pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     let (plan, registry) = args.plan(global)?;
     if args.dry_run {
-        return dry_run(&plan, &registry, global).await;
+        return dry_run(args, &plan, &registry, global).await;
     }
     let dir = args.out(&plan);
     if args.fresh
@@ -202,8 +202,11 @@ fn finish(args: &RunArgs, global: &Global, dir: &Path, summary: &Summary, ended:
     }
 }
 
-async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
-    let preview = plan.preview(registry).await?;
+async fn dry_run(args: &RunArgs, plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
+    let mut preview = plan.preview(registry).await?;
+    if plan.manifest.task == Task::Evaluate {
+        preview.outlook = plan.outlook(registry, &args.out(plan)).await?;
+    }
     for variable in plan.missing_variables() {
         output::note(&format!(
             "environment variable `{variable}` is not set: a real run would end before its first call"
@@ -227,6 +230,13 @@ async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
             output::line(&format!("[{:?}]\n{}", message.role, message.content));
         }
     }
+    if !preview.outlook.is_empty() {
+        output::line("\n# Forecast, less what is answered already");
+        for outlook in &preview.outlook {
+            output::line(&outlook_line(outlook));
+        }
+        return Ok(Exit::Done);
+    }
     output::line("\n# Forecast, if nothing has been answered yet");
     let number = |n: Option<u64>| n.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
     for f in &preview.forecast {
@@ -247,6 +257,41 @@ async fn dry_run(plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
         ));
     }
     Ok(Exit::Done)
+}
+
+fn outlook_line(o: &Outlook) -> String {
+    let usd = |usd: f64| format!("${usd:.4}");
+    let mut parts = vec![format!(
+        "{} calls ({} answered already)",
+        o.calls, o.answered
+    )];
+    let by = if o.counted {
+        ""
+    } else {
+        ", at four characters each"
+    };
+    parts.push(format!("about {} input tokens{by}", o.input_tokens));
+    parts.push(match o.output_tokens_expected {
+        Some(expected) => format!(
+            "about {expected} output tokens, as answers were so far, at most {}",
+            o.output_tokens_at_most
+        ),
+        None => format!("at most {} output tokens", o.output_tokens_at_most),
+    });
+    parts.push(match (o.cost_usd_expected, o.cost_usd_at_most) {
+        (Some(expected), Some(most)) => {
+            format!("about {}, at most {}", usd(expected), usd(most))
+        }
+        (None, Some(most)) => format!("at most {}", usd(most)),
+        (_, None) => "no price known".to_owned(),
+    });
+    if let Some(prices) = &o.prices {
+        parts.push(prices.clone());
+    }
+    if o.sampled {
+        parts.push("from a sample of the questions".to_owned());
+    }
+    format!("{}: {}", o.llm, parts.join("; "))
 }
 
 /// A run directory that belongs to another run: a matter of usage, told key by key.

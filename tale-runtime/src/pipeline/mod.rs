@@ -36,6 +36,7 @@ pub use ledger::{CallDefaults, Ledger};
 pub use observer::{CellProgress, Observer};
 pub use questions::{DatasetSetup, Draw, Questions, Selection};
 pub use recorded::RecordedLlm;
+pub(crate) use recorded::completion;
 pub use search::{Next, Rule, SEARCHED, Search, Strategy, Trial, search};
 pub use sweep::{Sweep, SweepPoint, sweep};
 pub use work::Work;

@@ -74,7 +74,7 @@ impl Llm for RecordedLlm {
 }
 
 /// A call of the journal as the model's answer.
-fn completion(row: CallRow) -> Completion {
+pub(crate) fn completion(row: CallRow) -> Completion {
     let usage = usage(&row);
     let finish_reason = match row.finish_reason.as_str() {
         "stop" => FinishReason::Stop,

@@ -46,7 +46,6 @@ pub(super) fn is_marked(schema: &Value, name: &str, what: &str) -> bool {
     mark(schema, name) == Some(what)
 }
 
-#[cfg(test)]
 /// Whether creating the component reads a model's weights, which may take minutes.
 pub(super) fn loads_weights(schema: &Value) -> bool {
     let properties = schema.get("properties").and_then(Value::as_object);

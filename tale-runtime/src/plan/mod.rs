@@ -8,6 +8,7 @@ mod costs;
 mod files;
 mod marks;
 mod open;
+mod outlook;
 mod preview;
 
 use std::{
@@ -35,6 +36,7 @@ use marks::Nature;
 
 pub use costs::Pricing;
 pub use open::{OpenError, Opened};
+pub use outlook::Outlook;
 pub use preview::{Forecast, Preview, PreviewError, PromptPreview};
 
 /// A manifest resolved and checked.
@@ -417,7 +419,7 @@ impl Resolver<'_> {
         }
         // Without its place: the line would show what does not belong there.
         for name in at.options.keys() {
-            if option_marked(schema, name, "refused") {
+            if marks::is_marked(schema, name, "refused") {
                 let why = schema.pointer(&format!("/properties/{name}/description"));
                 let problem = Diagnostic::error(format!("option `{name}` of {plugin} is refused"));
                 self.problems.push(match why.and_then(Value::as_str) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tale_api::{Message, Prices};
 use tale_plugin_standard::Method;
 
-use super::{OpenError, Plan, open};
+use super::{OpenError, Outlook, Plan, open};
 use crate::{
     manifest::{SearchSpec, SearchStrategy, Task},
     pipeline::{BudgetSource, DatasetSetup, MethodSetup, PipelineError},
@@ -29,6 +29,9 @@ pub struct Preview {
     pub prompts: Vec<PromptPreview>,
     /// What each model would be asked.
     pub forecast: Vec<Forecast>,
+    /// What an evaluation has still to ask, counted on its own prompts; absent for other tasks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outlook: Vec<Outlook>,
 }
 
 /// A rendered prompt.
@@ -103,7 +106,11 @@ impl Plan {
                 Forecast::of(&llm.label, total.as_ref(), &calls, spec.max_tokens, prices)
             })
             .collect();
-        Ok(Preview { prompts, forecast })
+        Ok(Preview {
+            prompts,
+            forecast,
+            outlook: Vec::new(),
+        })
     }
 
     /// How many calls a question takes, at least and at most.

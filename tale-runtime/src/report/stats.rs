@@ -22,11 +22,65 @@ const Z95: f64 = 1.959_963_984_540_054;
 /// right answers. `None` for `n = 0`.
 #[must_use]
 pub fn wilson95(right: u64, n: u64) -> Option<[f64; 2]> {
-    if n == 0 {
-        return None;
+    (n > 0).then(|| wilson(right, n, real(n)))
+}
+
+/// Answers to questions of which each may have several, for an interval that knows that answers to
+/// one question are alike.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Clusters {
+    /// Questions with a graded answer.
+    pub(super) n: u64,
+    /// Graded answers.
+    pub(super) graded: u64,
+    right: u64,
+    shares: f64,
+    squares: f64,
+}
+
+impl Clusters {
+    /// Adds a question of which `right` of `graded` answers were right.
+    pub(super) fn add(&mut self, right: u64, graded: u64) {
+        if graded == 0 {
+            return;
+        }
+        let share = real(right) / real(graded);
+        self.n += 1;
+        self.graded += graded;
+        self.right += right;
+        self.shares += share;
+        self.squares += share * share;
     }
-    let (n_f, z2) = (real(n), Z95 * Z95);
-    let p = real(right) / n_f;
+
+    /// Wilson's interval over the effective number of answers: so many independent ones would have
+    /// the variance that the questions' means show (Kish, "Survey Sampling", 1965, 8.2). At least
+    /// the number of questions, at most that of answers; the same as [`wilson95`] where each
+    /// question has one answer.
+    pub(super) fn interval95(&self) -> Option<[f64; 2]> {
+        if self.graded == 0 {
+            return None;
+        }
+        let (n, graded) = (real(self.n), real(self.graded));
+        let p = real(self.right) / graded;
+        let effective = if self.n < 2 || self.n == self.graded {
+            n
+        } else {
+            let variance = (self.squares - self.shares * self.shares / n) / (n - 1.0);
+            let of_mean = variance / n;
+            if of_mean > 0.0 {
+                (p * (1.0 - p) / of_mean).clamp(n, graded)
+            } else {
+                n
+            }
+        };
+        Some(wilson(self.right, self.graded, effective))
+    }
+}
+
+/// Wilson's interval of `right / n`, as if of `n_f` answers.
+fn wilson(right: u64, n: u64, n_f: f64) -> [f64; 2] {
+    let z2 = Z95 * Z95;
+    let p = real(right) / real(n);
     let centre = p + z2 / (2.0 * n_f);
     let half = Z95 * (p * (1.0 - p) / n_f + z2 / (4.0 * n_f * n_f)).sqrt();
     let scale = 1.0 + z2 / n_f;
@@ -41,7 +95,7 @@ pub fn wilson95(right: u64, n: u64) -> Option<[f64; 2]> {
     } else {
         (centre + half) / scale
     };
-    Some([low, high])
+    [low, high]
 }
 
 /// The exact two-sided McNemar test: the probability, if both methods were equally good, of a
@@ -246,6 +300,33 @@ mod tests {
             close(h, high, 1e-12);
         }
         assert_eq!(wilson95(0, 0), None);
+    }
+
+    #[test]
+    fn answers_to_one_question_are_no_independent_ones() {
+        let of = |questions: &[(u64, u64)]| {
+            let mut clusters = Clusters::default();
+            for &(right, graded) in questions {
+                clusters.add(right, graded);
+            }
+            clusters.interval95()
+        };
+        assert_eq!(of(&[]), None);
+        // One answer each: as ever.
+        let once: Vec<_> = (0..40).map(|i| (u64::from(i % 4 > 0), 1)).collect();
+        assert_eq!(of(&once), wilson95(30, 40));
+        // The same answer five times says no more than once.
+        let same: Vec<_> = (0..40).map(|i| (5 * u64::from(i % 4 > 0), 5)).collect();
+        let [low, high] = of(&same).unwrap();
+        let [low_once, high_once] = wilson95(30, 40).unwrap();
+        close(low, low_once, 1e-12);
+        close(high, high_once, 1e-12);
+        // Answers that differ within questions and not between them say as much as so many.
+        let alike: Vec<_> = (0..40).map(|i| (3 + i % 2, 4)).collect();
+        let width = |[low, high]: [f64; 2]| high - low;
+        assert!(width(of(&alike).unwrap()) <= width(wilson95(140, 160).unwrap()) + 1e-12);
+        // All right: no variance, so no more than the questions.
+        assert_eq!(of(&[(5, 5); 10]), Some(wilson(50, 50, 10.0)));
     }
 
     /// statsmodels 0.15.0: `mcnemar([[_, a], [b, _]], exact=True).pvalue`; SciPy 1.17.1's

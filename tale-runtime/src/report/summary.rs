@@ -6,7 +6,7 @@ use super::{
     analysis::Analysis,
     column::{Column, Point},
     search::SearchNumbers,
-    stats::{mcnemar_exact, ratio, real, wilson95},
+    stats::{Clusters, mcnemar_exact, ratio, real},
 };
 
 /// The method every other is compared with.
@@ -50,7 +50,8 @@ pub struct MethodRow {
     pub errors: u64,
     /// Right answers among the graded ones. Undecided and empty answers are wrong here.
     pub accuracy: Option<f64>,
-    /// Wilson's 95% interval of `accuracy`.
+    /// Wilson's 95% interval of `accuracy`. Answers to one question are no independent ones: where
+    /// there are several, it is that of the effective number of answers.
     pub accuracy_ci95: Option<[f64; 2]>,
     /// Mean output tokens of the answering call.
     pub output_tokens: Option<f64>,
@@ -80,6 +81,12 @@ pub struct MethodRow {
     pub uncounted: u64,
     /// Answers without a price; left out of `expense_1e5_usd`.
     pub unpriced: u64,
+    /// Questions with an answer; fewer than `n` where each was asked several times.
+    #[serde(default)]
+    pub questions: u64,
+    /// Of questions asked several times: the share of which at least one answer was right.
+    #[serde(default)]
+    pub any_correct: Option<f64>,
 }
 
 /// Method `a` against method `b` on the questions that both answered.
@@ -97,7 +104,8 @@ pub struct Paired {
     pub n: u64,
     /// Accuracy of `a` less that of `b`, over `graded` questions.
     pub accuracy_delta: Option<f64>,
-    /// Exact two-sided McNemar test of `accuracy_delta`.
+    /// Exact two-sided McNemar test of `accuracy_delta`; the sign test over questions where each was
+    /// asked several times.
     pub p_value: Option<f64>,
     /// Output tokens of `a` over those of `b`, sum over sum, answering calls only.
     pub output_tokens_ratio: Option<f64>,
@@ -113,9 +121,9 @@ pub struct Paired {
     pub accuracy_a: Option<f64>,
     /// Accuracy of `b` on them.
     pub accuracy_b: Option<f64>,
-    /// Questions that `a` alone got right.
+    /// Questions that `a` alone got right, or more often than `b`.
     pub only_a: u64,
-    /// Questions that `b` alone got right.
+    /// Questions that `b` alone got right, or more often than `a`.
     pub only_b: u64,
     /// Questions on which `a` cost more output tokens than `b`, the estimate's included.
     pub a_cost_more: u64,
@@ -161,17 +169,17 @@ impl Summary {
 impl Paired {
     /// Compares two columns, both ordered by position.
     pub(super) fn of(a: &Column, b: &Column) -> Self {
-        let (mut n, mut graded, mut right_a, mut right_b) = (0, 0, 0, 0);
+        let (mut n, mut graded, mut right_a, mut right_b) = (0, 0, 0.0, 0.0);
         let (mut only_a, mut only_b, mut a_cost_more) = (0, 0, 0);
         let (mut answers, mut everything) = (Vec::new(), Vec::new());
         for (x, y) in matched(&a.points, &b.points).filter(|(x, y)| x.answered() && y.answered()) {
             n += 1;
             if let (Some(x), Some(y)) = (x.graded(), y.graded()) {
                 graded += 1;
-                right_a += u64::from(x);
-                right_b += u64::from(y);
-                only_a += u64::from(x && !y);
-                only_b += u64::from(y && !x);
+                right_a += x;
+                right_b += y;
+                only_a += u64::from(x > y);
+                only_b += u64::from(y > x);
             }
             if let (Some(p), Some(q)) = (x.output(), y.output()) {
                 answers.push((p, q));
@@ -181,7 +189,7 @@ impl Paired {
             }
         }
         let (of_answers, of_everything) = (ratio(&answers), ratio(&everything));
-        let share = |right| (graded > 0).then(|| neat(real(right) / real(graded)));
+        let share = |right: f64| (graded > 0).then(|| neat(right / real(graded)));
         Self {
             llm: a.cell.llm.clone(),
             dataset: a.cell.dataset.clone(),
@@ -232,10 +240,26 @@ pub(super) struct Tally {
     budget: Mean,
     cost: Mean,
     latency: Mean,
+    questions: u64,
+    any_correct: u64,
+    clusters: Clusters,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, m: &crate::store::Measure) {
+    /// Adds the repeats of one question.
+    pub(super) fn question(&mut self, repeats: &[crate::store::Measure]) {
+        let before = (self.answered, self.ungraded, self.correct);
+        for measure in repeats {
+            self.add(measure);
+        }
+        let graded = (self.answered - before.0) - (self.ungraded - before.1);
+        let right = self.correct - before.2;
+        self.questions += u64::from(self.answered > before.0);
+        self.any_correct += u64::from(right > 0);
+        self.clusters.add(right, graded);
+    }
+
+    fn add(&mut self, m: &crate::store::Measure) {
         use crate::store::Outcome;
         match m.outcome {
             Outcome::Failed => {
@@ -276,7 +300,7 @@ impl Tally {
             n: self.answered,
             errors: self.errors,
             accuracy: (graded > 0).then(|| neat(real(self.correct) / real(graded))),
-            accuracy_ci95: wilson95(self.correct, graded).map(|ci| ci.map(neat)),
+            accuracy_ci95: self.clusters.interval95().map(|ci| ci.map(neat)),
             output_tokens: self.output.get(),
             all_output_tokens: self.all_output.get(),
             expense_1e5_usd: self.cost.get().map(|usd| neat(usd * 1e5)),
@@ -291,6 +315,9 @@ impl Tally {
             input_tokens: self.input.get(),
             uncounted: self.answered - self.output.n,
             unpriced: self.answered - self.cost.n,
+            questions: self.questions,
+            any_correct: (self.clusters.graded > self.clusters.n)
+                .then(|| neat(real(self.any_correct) / real(self.clusters.n))),
         }
     }
 }
