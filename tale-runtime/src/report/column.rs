@@ -86,6 +86,12 @@ impl Point {
         self.graded != UNANSWERED
     }
 
+    /// Whether the answer was right, if it could be graded; of several answers, whether more than
+    /// half were.
+    pub(super) fn mostly_right(self) -> Option<bool> {
+        self.graded().map(|share| share > 0.5)
+    }
+
     /// The share of right answers among the graded ones: 0 or 1 where there is one.
     pub(super) fn graded(self) -> Option<f64> {
         (self.answered() && self.graded > 0).then(|| f64::from(self.right) / f64::from(self.graded))

@@ -49,7 +49,7 @@ impl Gather {
             if last.replace(p.position) == Some(p.position) {
                 continue;
             }
-            if let (Some(right), Some(tokens)) = (p.graded(), length(p)) {
+            if let (Some(right), Some(tokens)) = (p.mostly_right(), length(p)) {
                 self.oracle.add(p.position, right, tokens);
             }
         }
@@ -62,7 +62,8 @@ impl Gather {
         }
         let mut any = false;
         for p in &column.points {
-            if let (Some(budget), Some(tokens), Some(right)) = (p.budget(), p.output(), p.graded())
+            if let (Some(budget), Some(tokens), Some(right)) =
+                (p.budget(), p.output(), p.mostly_right())
             {
                 any = true;
                 self.trials.entry(p.position).or_default().push(Trial {
@@ -198,7 +199,7 @@ fn scores(column: &Column) -> Option<(Scores, f64)> {
         .iter()
         .filter_map(|p| {
             Some(Answer {
-                right: p.graded()?,
+                right: p.mostly_right()?,
                 tokens: length(p)?,
             })
         })
@@ -238,7 +239,10 @@ fn budget_step(column: &Column) -> Option<BudgetStep> {
         .filter_map(|p| Some((p, p.budget()?, p.output()?)))
         .collect();
     let pairs: Vec<(u32, u32)> = asked.iter().map(|&(_, b, t)| (t, b)).collect();
-    let graded: Vec<bool> = asked.iter().filter_map(|(p, ..)| p.graded()).collect();
+    let graded: Vec<bool> = asked
+        .iter()
+        .filter_map(|(p, ..)| p.mostly_right())
+        .collect();
     let right = graded.iter().filter(|r| **r).count() as u64;
     let within = pairs.iter().filter(|(used, asked)| used <= asked).count() as u64;
     let n = pairs.len() as u64;
