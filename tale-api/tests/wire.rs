@@ -19,7 +19,7 @@ use tale_api::{
     CreateEnv, DatasetInfo, Decision, Effort, Error, ErrorKind, Estimate, EstimateRequest,
     FeasibilityRequest, FinishReason, GenerateEvent, GenerateRequest, Grade, GradeRequest, Grammar,
     LlmInfo, Message, Page, PageRequest, PluginManifest, Prices, Question, ReasoningBudget,
-    Sampling, Timings, TrainEvent, TrainJob, TrainMethod, TrainReport, Usage, Verdict,
+    Sampling, Skipped, Timings, TrainEvent, TrainJob, TrainMethod, TrainReport, Usage, Verdict,
 };
 
 fn file(name: &str) -> PathBuf {
@@ -292,8 +292,21 @@ fn data_sets() {
         source: Some("https://github.com/openai/grade-school-math".to_owned()),
         digest: Some("cd34".to_owned()),
         grades: true,
+        ..DatasetInfo::default()
     };
     check("dataset_info", json!({"name": "d"}), &info);
+    // Fields added after version 1 was written down.
+    let info = DatasetInfo {
+        name: "mathbench".into(),
+        size: Some(996),
+        skipped: Some(Skipped {
+            records: 3,
+            first: "line 17 of `a.jsonl`: no field `question`".into(),
+        }),
+        group: Some(4),
+        ..DatasetInfo::default()
+    };
+    check("dataset_info_skipped", json!({"name": "d"}), &info);
     let request = PageRequest {
         cursor: Some("7".to_owned()),
         limit: 100,

@@ -289,6 +289,14 @@ fn every_example_manifest_plans_and_renders_its_prompts() {
         "zero.jsonl",
         "{\"question\": \"Tom has 3 dogs. How many?\", \"answer\": 3.0}\n",
     );
+    let aqua = zero.write(
+        "aqua.json",
+        "{\"question\": \"2 + 2?\", \"options\": [\"A)4\", \"B)5\"], \"correct\": \"A\"}\n",
+    );
+    let mbpp = zero.write(
+        "mbpp.jsonl",
+        "{\"text\": \"Write f.\", \"code\": \"f\", \"task_id\": 1, \"test_list\": [\"assert f()\"]}\n",
+    );
     let mut seen = 0;
     for entry in std::fs::read_dir(repository().join("examples")).unwrap() {
         let path = entry.unwrap().path();
@@ -315,6 +323,10 @@ fn every_example_manifest_plans_and_renders_its_prompts() {
         }
         let file = if text.contains("plugin = \"gsm8k-zero\"") {
             &zero_data
+        } else if text.contains("name = \"aqua\"") {
+            &aqua
+        } else if text.contains("name = \"mbpp\"") {
+            &mbpp
         } else {
             &data
         };

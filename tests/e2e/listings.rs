@@ -207,3 +207,65 @@ fn checking_a_plugin_lists_the_rules_it_keeps() {
         .code(1)
         .says(&["break rules"]);
 }
+
+#[test]
+fn grade_compares_two_files_and_two_graders() {
+    let place = Place::new();
+    let line = |id: &str, gold: &str, text: &str| {
+        serde_json::json!({"id": id, "gold": gold, "completion": text}).to_string() + "\n"
+    };
+    let a = line("1", "0.5", "[[1/2]]") + &line("2", "7", "[[7]]") + &line("3", "B", "(C)");
+    let b = line("3", "B", "(B)") + &line("2", "7", "[[7]]") + &line("1", "0.5", "[[2]]");
+    place.write("a.jsonl", &a);
+    place.write("b.jsonl", &(b + &line("4", "1", "1")));
+
+    let ran = place
+        .tale(&["grade", "a.jsonl", "--against", "b.jsonl"])
+        .code(0);
+    let ids: Vec<String> = ran
+        .stdout
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["id"].to_string())
+        .collect();
+    assert_eq!(ids, ["\"1\"", "\"3\""], "{}", ran.stdout);
+    ran.says(&[
+        "number: 1 both right, 1 only a, 0 only b",
+        "choice: 0 both right, 0 only a, 1 only b",
+        "3 pairs; McNemar p = 1.0000",
+        "without a counterpart: 0 of a, 1 of b",
+    ]);
+
+    let texts = line(
+        "1",
+        "the cat sat on a mat",
+        "```\nthe cat sat on the mat\n```",
+    );
+    place.write("texts.jsonl", &texts);
+    let ran = place
+        .tale(&["grade", "texts.jsonl", "--kind", "text"])
+        .code(0);
+    ran.says(&["BLEU of 1 texts: 53.73"]);
+
+    let graders = [
+        "grade",
+        "a.jsonl",
+        "--against-grader",
+        "reference",
+        "--json",
+    ];
+    let ran = place.tale(&graders).code(0);
+    let totals: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(totals["all"]["only_a_right"], 1, "a half: {totals}");
+    assert_eq!(totals["disagreements"][0]["b"]["answer"], "1/2");
+
+    place.write("twice.jsonl", &(a.clone() + &a));
+    place
+        .tale(&["grade", "a.jsonl", "--against", "twice.jsonl"])
+        .code(2)
+        .says(&["two answers of the other file have the id"]);
+    place.write("none.jsonl", "");
+    place
+        .tale(&["grade", "a.jsonl", "--against", "none.jsonl"])
+        .code(2)
+        .says(&["has a counterpart"]);
+}

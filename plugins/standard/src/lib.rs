@@ -14,7 +14,9 @@ mod schema_test;
 
 pub use prompts::{Alpha, LimitUnit, Method, PromptError, PromptSet};
 
-use dataset::{Gsm8k, Gsm8kZero, Inline, Jsonl};
+use dataset::{
+    CodeSummary, EmpatheticDialogues, Gpqa, Gsm8k, Gsm8kZero, Inline, MathBench, Mbpp, Table,
+};
 use estimator::{Fixed, Knn, NoEstimate, Regression, ZeroShot};
 use feasibility::{Correct, Greedy, Majority};
 
@@ -30,9 +32,27 @@ tale_api::define_plugin! {
         dataset "inline" => Inline::create,
             "Questions written in the manifest",
             include_str!("../schemas/dataset.inline.json");
-        dataset "jsonl" => Jsonl::create,
-            "Any JSONL file, its fields named by options",
-            include_str!("../schemas/dataset.jsonl.json");
+        dataset "mathbench" => MathBench::create,
+            "MathBench: mathematics by level, English and Chinese (Apache-2.0)",
+            include_str!("../schemas/dataset.mathbench.json");
+        dataset "gpqa" => Gpqa::create,
+            "GPQA: graduate-level multiple choice (CC-BY-4.0)",
+            include_str!("../schemas/dataset.gpqa.json");
+        dataset "mbpp" => Mbpp::create,
+            "MBPP: small Python programs; compared as text, never run (CC-BY-4.0)",
+            include_str!("../schemas/dataset.published.json");
+        dataset "code-summary" => CodeSummary::create,
+            "CodeXGLUE's code-to-text: code summarised in a sentence (C-UDA-1.0)",
+            include_str!("../schemas/dataset.published.json");
+        dataset "empathetic-dialogues" => EmpatheticDialogues::create,
+            "EmpatheticDialogues: a reply to somebody who tells how they feel (CC-BY-NC-4.0)",
+            include_str!("../schemas/dataset.published.json");
+        dataset "table" => Table::create,
+            "Any JSONL, CSV or Parquet, its fields named by options",
+            include_str!("../schemas/dataset.table.json");
+        dataset "jsonl" => Table::create,
+            "The same as `table`, by an older name",
+            include_str!("../schemas/dataset.table.json");
         estimator "zero-shot" => ZeroShot::create,
             "Asks the model itself how many tokens an answer takes (the paper's)",
             include_str!("../schemas/estimator.zero-shot.json");

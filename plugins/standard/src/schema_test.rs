@@ -6,7 +6,10 @@ use schemars::{Schema, SchemaGenerator, json_schema, schema_for};
 use tale_api::AnswerKind;
 
 use crate::{
-    dataset::{Gsm8kOptions, Gsm8kZeroOptions, InlineOptions, JsonlOptions},
+    dataset::{
+        GpqaOptions, Gsm8kOptions, Gsm8kZeroOptions, InlineOptions, MathBenchOptions,
+        PublishedOptions, TableOptions,
+    },
     estimator::{FixedOptions, LearnedOptions, NoEstimateOptions, ZeroShotOptions},
     feasibility::{MajorityOptions, NoOptions},
 };
@@ -24,7 +27,10 @@ fn each_schema_is_that_of_its_options() {
         ("dataset.gsm8k", schema_for!(Gsm8kOptions)),
         ("dataset.gsm8k-zero", schema_for!(Gsm8kZeroOptions)),
         ("dataset.inline", schema_for!(InlineOptions)),
-        ("dataset.jsonl", schema_for!(JsonlOptions)),
+        ("dataset.mathbench", schema_for!(MathBenchOptions)),
+        ("dataset.gpqa", schema_for!(GpqaOptions)),
+        ("dataset.published", schema_for!(PublishedOptions)),
+        ("dataset.table", schema_for!(TableOptions)),
         ("estimator.zero-shot", schema_for!(ZeroShotOptions)),
         ("estimator.fixed", schema_for!(FixedOptions)),
         ("estimator.none", schema_for!(NoEstimateOptions)),

@@ -38,15 +38,22 @@ async fn every_component_keeps_every_rule() {
     let lines = "{\"question\": \"2 apples. How many?\", \"answer\": 2.0}\n".repeat(30);
     std::fs::write(&path, lines.trim_end()).unwrap();
     let questions = json!([{"text": "2+2?", "gold": "4"}, {"text": "3+3?", "gold": "6"}]);
+    let folder = published();
+    let mathbench = folder.path().join("mathbench_v1");
+    let choices = json!({"path": mathbench, "levels": ["middle"], "circular": true});
+    let at = |name: &str| json!({"path": folder.path().join(name)});
+    let table = json!({"path": gsm8k, "gold_after": "####"});
     let cases: Vec<(ComponentKind, &str, Value)> = vec![
         (Dataset, "gsm8k", json!({"path": gsm8k})),
         (Dataset, "gsm8k-zero", json!({"path": path})),
         (Dataset, "inline", json!({"questions": questions})),
-        (
-            Dataset,
-            "jsonl",
-            json!({"path": gsm8k, "gold_after": "####"}),
-        ),
+        (Dataset, "mathbench", choices),
+        (Dataset, "gpqa", at("gpqa.csv")),
+        (Dataset, "mbpp", at("mbpp.jsonl")),
+        (Dataset, "code-summary", at("summaries.jsonl")),
+        (Dataset, "empathetic-dialogues", at("dialogues.csv")),
+        (Dataset, "table", table.clone()),
+        (Dataset, "jsonl", table),
         (Estimator, "zero-shot", json!({})),
         (Estimator, "fixed", json!({"budget": 50})),
         (Estimator, "none", json!({})),
@@ -75,4 +82,46 @@ async fn every_component_keeps_every_rule() {
         println!("{report}");
         assert!(report.is_passed(), "{report}");
     }
+}
+
+/// Small files in the published layouts.
+fn published() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, head: &str, line: &dyn Fn(usize) -> String| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let lines: Vec<String> = (1..=30).map(line).collect();
+        std::fs::write(path, format!("{head}{}\n", lines.join("\n"))).unwrap();
+    };
+    for language in ["en", "cn"] {
+        write(
+            &format!("mathbench_v1/middle/single_choice_{language}.jsonl"),
+            "",
+            &|n| {
+                format!(r#"{{"question": "q{n}", "options": ["a", "b", "c", "d"], "answer": "C"}}"#)
+            },
+        );
+    }
+    write(
+        "gpqa.csv",
+        "Record ID,Question,Correct Answer,Incorrect Answer 1,Incorrect Answer 2,Incorrect Answer 3\n",
+        &|n| {
+            format!(
+                "rec{n},\"Which, of these?\nTell.\",right,wrong,wronger,\"the \"\"wrongest\"\"\""
+            )
+        },
+    );
+    write("mbpp.jsonl", "", &|n| {
+        format!(
+            r#"{{"task_id": {n}, "text": "t", "code": "def f(): pass", "test_list": ["assert f()"]}}"#
+        )
+    });
+    write("summaries.jsonl", "", &|_| {
+        r#"{"language": "go", "code_tokens": ["func", "F"], "docstring_tokens": ["Does", "F"]}"#
+            .to_owned()
+    });
+    write("dialogues.csv", "conv_id,utterance_idx,utterance\n", &|n| {
+        format!("hit:{},{},I am \"sad\"_comma_ so", n.div_ceil(3), n % 3)
+    });
+    folder
 }

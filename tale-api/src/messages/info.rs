@@ -192,4 +192,22 @@ pub struct DatasetInfo {
     /// Whether [`Dataset::grade`](crate::Dataset::grade) judges answers by a rule of its own.
     #[serde(default)]
     pub grades: bool,
+    /// The records that cannot be read and are left out, where the user asked for that; they are
+    /// in no page and not in `size`. Absent: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<Skipped>,
+    /// So many questions in a row, from the first on, are one task that is solved if all of them
+    /// are (a choice asked with its options in every rotation). Absent: each stands for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+}
+
+/// Records that a data set leaves out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// How many.
+    pub records: u64,
+    /// What is wrong with the first of them, and where it stands.
+    #[serde(default)]
+    pub first: String,
 }

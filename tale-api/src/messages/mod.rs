@@ -21,7 +21,7 @@ pub use generate::{
 };
 pub use info::{
     Capabilities, ComponentInfo, ComponentKind, CreateEnv, DatasetInfo, LlmInfo, PluginManifest,
-    Prices,
+    Prices, Skipped,
 };
 pub use question::{AnswerKind, Grade, GradeRequest, Page, PageRequest, Question, Verdict};
 pub use train::{CheckpointRef, TrainEvent, TrainJob, TrainMethod, TrainReport};

@@ -9,7 +9,8 @@ use tale_plugin_standard::{Method, PromptSet};
 
 use super::{Exit, Failure, Global, Outcome, listing, on_runtime, output, usage};
 use crate::{
-    fetch::{Kind, catalogue},
+    fetch::{FetchError, Kind, Remote, catalogue},
+    plan::files::address_called,
     registry::Residence,
 };
 
@@ -25,9 +26,9 @@ pub(super) enum DatasetCommand {
 
 #[derive(Args)]
 pub(super) struct HeadArgs {
-    /// The component that reads it: gsm8k, gsm8k-zero, jsonl, …
+    /// The component that reads it: gsm8k, mathbench, table, …
     plugin: String,
-    /// The file [default: the one that `tale dataset fetch` got]
+    /// The file, or an address that was fetched [default: what `tale dataset fetch` got]
     #[arg(long)]
     path: Option<PathBuf>,
     /// An option of the plugin (may be given several times)
@@ -43,11 +44,27 @@ pub(super) struct HeadArgs {
 
 pub(super) fn dataset(command: &DatasetCommand, global: &Global) -> Outcome {
     match command {
-        DatasetCommand::List => listing::list(&catalogue::datasets()?, global),
-        DatasetCommand::Fetch(args) => {
-            listing::fetch(&catalogue::datasets()?, Kind::Dataset, args, global)
+        DatasetCommand::List => {
+            listing::list(&catalogue::datasets()?, &catalogue::addresses()?, global)
         }
+        DatasetCommand::Fetch(args) => fetch(args, global),
         DatasetCommand::Head(args) => on_runtime(head(args, global)),
+    }
+}
+
+fn fetch(args: &listing::FetchArgs, global: &Global) -> Outcome {
+    if let Some(remote) = Remote::parse(&args.name) {
+        return listing::fetch_remote(&remote?, args, global);
+    }
+    let named = catalogue::addresses()?;
+    match named.iter().find(|known| known.name == args.name) {
+        Some(known) => {
+            if let (Some(note), false) = (&known.licence_note, global.quiet) {
+                output::note(&format!("licence: {} ({note})", known.licence));
+            }
+            listing::fetch_remote(&known.address, args, global)
+        }
+        None => listing::fetch(&catalogue::datasets()?, Kind::Dataset, args, global),
     }
 }
 
@@ -93,7 +110,7 @@ async fn read(args: &HeadArgs, global: &Global) -> Result<Vec<Question>, Failure
         .load(&located, &LoadPolicy::default(), Residence::Here)
         .map_err(Failure::usage)?;
     let mut options = super::parse_options(&args.options)?;
-    if let Some(path) = args.path.clone().or_else(|| fetched(&args.plugin)) {
+    if let Some(path) = file(args)? {
         options.insert("path".into(), Value::from(path.display().to_string()));
     }
     let base_dir = std::env::current_dir()?;
@@ -122,6 +139,24 @@ async fn read(args: &HeadArgs, global: &Global) -> Result<Vec<Question>, Failure
     }
     questions.truncate(n);
     Ok(questions)
+}
+
+/// The file that is meant: by path, by address, by a name of the catalogue, or the plugin's own.
+fn file(args: &HeadArgs) -> Result<Option<PathBuf>, FetchError> {
+    let Some(path) = &args.path else {
+        return match address_called(&args.plugin) {
+            Some(found) => found.map(Some),
+            None => Ok(fetched(&args.plugin)),
+        };
+    };
+    let text = path.to_string_lossy();
+    if let Some(remote) = Remote::parse(&text) {
+        return remote?.local().map(Some);
+    }
+    match address_called(&text) {
+        Some(found) if !path.exists() => found.map(Some),
+        _ => Ok(Some(path.clone())),
+    }
 }
 
 /// The catalogue's file for a plugin, if it has been fetched.

@@ -4,20 +4,35 @@ use clap::Args;
 use comfy_table::{Table, presets};
 
 use super::{Exit, Global, Outcome, interrupted, on_runtime, output};
-use crate::fetch::{self, Check, Entry, Fetched, Fetcher, Kind, Status, Store, catalogue};
+use crate::fetch::{
+    self, Check, Entry, Fetched, Fetcher, Kind, Named, Remote, Status, Store, catalogue,
+};
 
 #[derive(Args)]
 pub(super) struct FetchArgs {
-    /// Its name in the list
-    name: String,
+    /// Its name in the list; of data sets also an address: `hf://owner/name/split`, `https://…`
+    pub(super) name: String,
     /// Hash a file that is already there, and fetch it again if it is damaged
     #[arg(long)]
     verify: bool,
 }
 
-pub(super) fn list(entries: &[Entry], global: &Global) -> Outcome {
+pub(super) fn list(entries: &[Entry], named: &[Named], global: &Global) -> Outcome {
     let store = Store::open()?;
     if global.json {
+        let addresses = named.iter().map(|known| {
+            let fetched = known.address.fetched(&store);
+            serde_json::json!({
+                "name": known.name,
+                "description": known.description,
+                "address": known.address,
+                "licence": known.licence,
+                "licence_note": known.licence_note,
+                "homepage": known.homepage,
+                "path": fetched.as_ref().map(|f| &f.path),
+                "present": fetched.is_some(),
+            })
+        });
         let rows: Vec<_> = entries
             .iter()
             .map(|entry| {
@@ -33,6 +48,7 @@ pub(super) fn list(entries: &[Entry], global: &Global) -> Outcome {
                     "present": store.present(entry).is_some(),
                 })
             })
+            .chain(addresses)
             .collect();
         output::json(&rows);
         return Ok(Exit::Done);
@@ -60,8 +76,49 @@ pub(super) fn list(entries: &[Entry], global: &Global) -> Outcome {
             &entry.description,
         ]);
     }
+    for known in named {
+        let fetched = known.address.fetched(&store);
+        let bytes = fetched.map(|f| f.origin.files.iter().map(|file| file.bytes).sum());
+        let size = bytes.map_or_else(
+            || "?".to_owned(),
+            |b| indicatif::DecimalBytes(b).to_string(),
+        );
+        let here = if bytes.is_some() { "yes" } else { "no" };
+        table.add_row([&known.name, &size, &known.licence, here, &known.description]);
+    }
     output::line(&table.to_string());
     Ok(Exit::Done)
+}
+
+/// Fetches what lies at an address.
+pub(super) fn fetch_remote(remote: &Remote, args: &FetchArgs, global: &Global) -> Outcome {
+    let check = if args.verify {
+        Check::Digest
+    } else {
+        Check::Size
+    };
+    on_runtime(async {
+        let fetcher = Fetcher::open()?;
+        let progress: Box<dyn fetch::FetchProgress> = if global.quiet {
+            Box::new(fetch::Silent)
+        } else {
+            fetch::for_people()
+        };
+        let got = tokio::select! {
+            got = fetcher.fetch_remote(remote, check, &*progress) => got?,
+            () = interrupted() => return Ok(Exit::Interrupted),
+        };
+        if !global.quiet {
+            let licence = got.origin.licence.as_deref().unwrap_or("not stated");
+            output::note(&format!("licence: {licence} ({})", got.origin.source));
+        }
+        if global.json {
+            output::json(&got);
+        } else {
+            output::line(&got.path.display().to_string());
+        }
+        Ok(Exit::Done)
+    })
 }
 
 pub(super) fn fetch(entries: &[Entry], kind: Kind, args: &FetchArgs, global: &Global) -> Outcome {

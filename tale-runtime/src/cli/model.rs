@@ -19,7 +19,7 @@ pub(super) enum ModelCommand {
 pub(super) fn model(command: &ModelCommand, global: &Global) -> Outcome {
     let entries = catalogue::models()?;
     match command {
-        ModelCommand::List => listing::list(&entries, global),
+        ModelCommand::List => listing::list(&entries, &[], global),
         ModelCommand::Fetch(args) => listing::fetch(&entries, Kind::Model, args, global),
     }
 }

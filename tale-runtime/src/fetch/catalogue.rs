@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 
-use super::FetchError;
+use super::{FetchError, Remote};
 use crate::fetch::store::is_plain_name;
 
 const MODELS: &str = include_str!("../../catalogue/models.toml");
@@ -65,8 +65,9 @@ pub struct Entry {
     pub file: String,
     /// Its exact size.
     pub bytes: u64,
-    /// Its SHA-256 in lower-case hex: what decides.
-    pub sha256: String,
+    /// Its SHA-256 in lower-case hex: what decides. Absent for a file at an address of which
+    /// nobody has said it; its digest is then noted when it arrives.
+    pub sha256: Option<String>,
     /// An SPDX identifier, or `not stated`.
     pub licence: String,
     /// What the identifier does not say.
@@ -134,12 +135,41 @@ impl fmt::Display for Source {
     }
 }
 
+/// A name for an address: files whose size and digest the hub tells, not the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Named {
+    /// What people and manifests call it.
+    pub name: String,
+    /// One line.
+    pub description: String,
+    /// `hf://…` or `https://…`.
+    pub address: Remote,
+    /// An SPDX identifier, or `not stated`.
+    pub licence: String,
+    /// What the identifier does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence_note: Option<String>,
+    /// Where its authors describe it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homepage: Option<String>,
+}
+
+/// The data sets that have a name and an address, the embedded ones, then the user's.
+///
+/// # Errors
+/// As [`models`].
+pub fn addresses() -> Result<Vec<Named>, FetchError> {
+    Ok(load(Kind::Dataset, user_folder().as_deref())?.1)
+}
+
 /// The models: the embedded ones, then the user's.
 ///
 /// # Errors
 /// [`FetchError::BadCatalogue`] for a user's file that cannot be read.
 pub fn models() -> Result<Vec<Entry>, FetchError> {
-    load(Kind::Model, user_folder().as_deref())
+    Ok(load(Kind::Model, user_folder().as_deref())?.0)
 }
 
 /// The data sets, as [`models`].
@@ -147,7 +177,7 @@ pub fn models() -> Result<Vec<Entry>, FetchError> {
 /// # Errors
 /// As [`models`].
 pub fn datasets() -> Result<Vec<Entry>, FetchError> {
-    load(Kind::Dataset, user_folder().as_deref())
+    Ok(load(Kind::Dataset, user_folder().as_deref())?.0)
 }
 
 /// The entry called `name`.
@@ -187,14 +217,18 @@ fn user_folder() -> Option<PathBuf> {
     }
 }
 
-pub(super) fn load(kind: Kind, user: Option<&Path>) -> Result<Vec<Entry>, FetchError> {
+/// Entries and named addresses.
+type Loaded = (Vec<Entry>, Vec<Named>);
+
+pub(super) fn load(kind: Kind, user: Option<&Path>) -> Result<Loaded, FetchError> {
     let embedded = match kind {
         Kind::Model => MODELS,
         Kind::Dataset => DATASETS,
     };
-    let mut entries = parse(kind, embedded).expect("the embedded catalogue is checked by a test");
+    let (mut entries, mut named) =
+        parse(kind, embedded).expect("the embedded catalogue is checked by a test");
     let Some(path) = user.map(|folder| folder.join(kind.folder()).with_extension("toml")) else {
-        return Ok(entries);
+        return Ok((entries, named));
     };
     let bad = |cause| FetchError::BadCatalogue {
         path: path.clone(),
@@ -202,25 +236,34 @@ pub(super) fn load(kind: Kind, user: Option<&Path>) -> Result<Vec<Entry>, FetchE
     };
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(entries),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok((entries, named)),
         Err(cause) => return Err(bad(cause.into())),
     };
-    for entry in parse(kind, &text).map_err(bad)? {
+    let (own, own_addresses) = parse(kind, &text).map_err(bad)?;
+    // A name of the user's stands for one thing, whatever it stood for before.
+    let taken = |name: &str| {
+        own.iter().any(|e| e.name == name) || own_addresses.iter().any(|a| a.name == name)
+    };
+    named.retain(|known| !taken(&known.name));
+    entries.retain(|known| own.iter().any(|e| e.name == known.name) || !taken(&known.name));
+    named.extend(own_addresses);
+    for entry in own {
         match entries.iter_mut().find(|known| known.name == entry.name) {
             Some(known) => *known = entry,
             None => entries.push(entry),
         }
     }
-    Ok(entries)
+    Ok((entries, named))
 }
 
-fn parse(kind: Kind, text: &str) -> Result<Vec<Entry>, Box<dyn std::error::Error + Send + Sync>> {
+fn parse(kind: Kind, text: &str) -> Result<Loaded, Box<dyn std::error::Error + Send + Sync>> {
     let written: WrittenFile = toml::from_str(text)?;
-    written
+    let entries = written
         .entry
         .into_iter()
-        .map(|entry| entry.resolve(kind).map_err(Into::into))
-        .collect()
+        .map(|entry| entry.resolve(kind))
+        .collect::<Result<_, _>>()?;
+    Ok((entries, written.address))
 }
 
 #[derive(Deserialize)]
@@ -228,6 +271,8 @@ fn parse(kind: Kind, text: &str) -> Result<Vec<Entry>, Box<dyn std::error::Error
 struct WrittenFile {
     #[serde(default)]
     entry: Vec<WrittenEntry>,
+    #[serde(default)]
+    address: Vec<Named>,
 }
 
 #[derive(Deserialize)]
@@ -280,7 +325,7 @@ impl WrittenEntry {
             description: self.description,
             file: self.file,
             bytes: self.bytes,
-            sha256: self.sha256.to_ascii_lowercase(),
+            sha256: Some(self.sha256.to_ascii_lowercase()),
             licence: self.licence,
             licence_note: self.licence_note,
             homepage: self.homepage,
@@ -360,7 +405,15 @@ mod tests {
     #[test]
     fn the_embedded_catalogues_are_whole() {
         for (kind, text) in [(Kind::Model, MODELS), (Kind::Dataset, DATASETS)] {
-            let entries = parse(kind, text).unwrap();
+            let (entries, named) = parse(kind, text).unwrap();
+            let named = named
+                .iter()
+                .map(|n| (&n.description, &n.licence, &n.licence_note, &n.name));
+            for (description, licence, note, name) in named {
+                assert!(!description.is_empty() && !licence.is_empty(), "{name}");
+                assert!(licence != "not stated" || note.is_some(), "{name}");
+                assert!(entries.iter().all(|e| e.name != *name), "{name}");
+            }
             for entry in &entries {
                 assert!(
                     !entry.description.is_empty() && !entry.licence.is_empty(),
@@ -387,7 +440,7 @@ mod tests {
     fn a_users_file_adds_and_replaces() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("models.toml"), USER).unwrap();
-        let entries = load(Kind::Model, Some(folder.path())).unwrap();
+        let (entries, _) = load(Kind::Model, Some(folder.path())).unwrap();
         let entry = find(&entries, Kind::Model, "smollm2-135m-instruct").unwrap();
         assert_eq!((entry.bytes, entry.file.as_str()), (3, "other.gguf"));
         assert_eq!(
@@ -433,7 +486,7 @@ mod tests {
     #[test]
     fn a_misspelt_name_gets_the_nearest() {
         let entries = load(Kind::Model, None).unwrap();
-        let error = find(&entries, Kind::Model, "qwen2.5-coder-0.5b").unwrap_err();
+        let error = find(&entries.0, Kind::Model, "qwen2.5-coder-0.5b").unwrap_err();
         assert!(
             error
                 .hint()
@@ -441,7 +494,7 @@ mod tests {
                 .contains("`qwen2.5-coder-0.5b-instruct`")
         );
         assert!(
-            !find(&entries, Kind::Model, "zzz")
+            !find(&entries.0, Kind::Model, "zzz")
                 .unwrap_err()
                 .hint()
                 .unwrap()

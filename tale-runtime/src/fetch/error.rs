@@ -79,8 +79,32 @@ pub enum FetchError {
         failures: Vec<SourceFailure>,
         /// Where a file got by hand belongs.
         destination: PathBuf,
-        /// What the file's SHA-256 must be.
-        sha256: String,
+        /// What the file's SHA-256 must be, where that is known.
+        sha256: Option<String>,
+    },
+    /// What a manifest or a command names is no address that can be fetched from.
+    #[error("`{address}` is no address of a data set")]
+    BadAddress {
+        /// The address.
+        address: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The address cannot be turned into files.
+    #[error("cannot find the files of `{address}`: {reason}")]
+    Unresolved {
+        /// The address.
+        address: String,
+        /// What the hub said, or what is missing there.
+        reason: String,
+        /// What would help.
+        hint: Option<String>,
+    },
+    /// The address is known, but what lies there has not been fetched.
+    #[error("`{address}` is not on this machine")]
+    AddressNotFetched {
+        /// The address.
+        address: String,
     },
 }
 
@@ -113,6 +137,14 @@ impl FetchError {
                 entry.name,
                 bytes(entry.bytes)
             )),
+            Self::BadAddress { reason, .. } => Some(format!(
+                "{reason}; write `hf://owner/name/split`, `hf://owner/name/config/split`, \
+                 `hf://datasets/owner/name/path/of/a/file` or `https://…`"
+            )),
+            Self::Unresolved { hint, .. } => hint.clone(),
+            Self::AddressNotFetched { address } => {
+                Some(format!("`tale dataset fetch {address}` gets it"))
+            }
             Self::BadCatalogue { .. } => Some(
                 "mend the entry, or move the file away to use the built-in catalogue alone"
                     .to_owned(),
@@ -137,8 +169,11 @@ impl FetchError {
                 let mut lines: Vec<String> =
                     failures.iter().filter_map(|f| f.hint.clone()).collect();
                 lines.dedup();
+                let sha256 = sha256
+                    .as_ref()
+                    .map_or_else(String::new, |s| format!(" (SHA-256 {s})"));
                 lines.push(format!(
-                    "the same command goes on where it stopped; or put the file (SHA-256 {sha256}) at {} yourself",
+                    "the same command goes on where it stopped; or put the file{sha256} at {} yourself",
                     destination.display()
                 ));
                 Some(lines.join("\n"))

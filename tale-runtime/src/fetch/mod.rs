@@ -7,15 +7,18 @@
 //!
 //! * [`catalogue`]: the entries, embedded and the user's own.
 //! * [`Store`]: the cache folder; where a file lies and whether it is whole.
+//! * [`Remote`]: an address, `hf://…` or `https://…`, whose files the hub or server names.
 //! * [`Fetcher`]: downloads an entry; [`FetchProgress`] hears how far it is.
 
 pub mod catalogue;
 mod error;
 mod fetcher;
 mod http;
+mod hub;
 mod part;
 mod pip;
 mod progress;
+mod remote;
 mod settings;
 mod store;
 #[cfg(test)]
@@ -23,10 +26,11 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use catalogue::{Entry, Kind, Source};
+pub use catalogue::{Entry, Kind, Named, Source};
 pub use error::{FetchError, SourceFailure};
 pub use fetcher::{Fetched, Fetcher};
 pub use progress::{Bar, FetchProgress, Lines, Silent, Step, for_people};
+pub use remote::{Collection, Remote};
 pub use settings::Settings;
 pub use store::{Check, Status, Store};
 

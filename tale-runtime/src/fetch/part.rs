@@ -204,7 +204,12 @@ impl<'a> Part<'a> {
             return Err(Failed::source(reason));
         }
         let found = hex(self.hash.clone());
-        if found != self.entry.sha256 {
+        if self
+            .entry
+            .sha256
+            .as_ref()
+            .is_some_and(|wanted| *wanted != found)
+        {
             self.restart()?;
             return Err(Failed::source(format!(
                 "wrong bytes: their SHA-256 is {found}"

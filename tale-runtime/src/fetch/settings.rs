@@ -13,6 +13,9 @@ pub struct Settings {
     pub hf_endpoint: String,
     /// Sent to `hf_endpoint` only, and never part of a message (`HF_TOKEN`).
     pub hf_token: Option<String>,
+    /// The server that lists the Parquet files of data sets, asked where the hub's own branch of
+    /// them is missing (`HF_DATASETS_SERVER`).
+    pub datasets_server: String,
     /// The interpreter whose pip fetches from PyPI (`TALE_PYTHON`); by default the first of
     /// `python3` and `python` that has one.
     pub python: Option<String>,
@@ -39,6 +42,9 @@ impl Settings {
                 url.trim().trim_end_matches('/').to_owned()
             }),
             hf_token: var("HF_TOKEN").map(|token| token.trim().to_owned()),
+            datasets_server: var("HF_DATASETS_SERVER").map_or(defaults.datasets_server, |url| {
+                url.trim().trim_end_matches('/').to_owned()
+            }),
             python: var("TALE_PYTHON"),
             ..Self::default()
         }
@@ -50,6 +56,7 @@ impl Default for Settings {
         Self {
             hf_endpoint: "https://huggingface.co".to_owned(),
             hf_token: None,
+            datasets_server: "https://datasets-server.huggingface.co".to_owned(),
             python: None,
             attempts: 5,
             first_wait: Duration::from_secs(1),
@@ -63,6 +70,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("hf_endpoint", &self.hf_endpoint)
             .field("hf_token", &self.hf_token.as_ref().map(|_| "…"))
+            .field("datasets_server", &self.datasets_server)
             .field("python", &self.python)
             .field("attempts", &self.attempts)
             .field("first_wait", &self.first_wait)

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Resolver, marks, path};
 use crate::{
     diagnostics::Diagnostic,
-    fetch::{self, Entry, FetchError, Kind, Store, catalogue},
+    fetch::{self, Entry, FetchError, Kind, Remote, Store, catalogue},
     manifest::DatasetSpec,
 };
 
@@ -56,12 +56,26 @@ impl Resolver<'_> {
     /// meant is given all the same, so that it is not told again as a missing option.
     pub(super) fn dataset_file(&mut self, spec: &DatasetSpec, table: &[String]) -> Option<PathBuf> {
         if let Some(given) = &spec.path {
+            if let Some(remote) = Remote::parse(&given.to_string_lossy()) {
+                let found = remote.and_then(|remote| remote.local());
+                return Some(found.unwrap_or_else(|e| {
+                    let place = self.source().at(&path(table, &["path"]));
+                    self.problems.push(missing(&e).place(place));
+                    given.clone()
+                }));
+            }
             let file = self.source().base_dir().join(given);
             if file.exists() {
                 return Some(absolute(file));
             }
             let name = given.to_string_lossy();
             let place = self.source().at(&path(table, &["path"]));
+            if let Some(found) = address_called(&name) {
+                return Some(found.unwrap_or_else(|e| {
+                    self.problems.push(missing(&e).place(place));
+                    file
+                }));
+            }
             let entries = catalogue::datasets();
             if entries
                 .as_ref()
@@ -82,6 +96,13 @@ impl Resolver<'_> {
             self.problems.push(problem);
             return Some(file);
         }
+        if let Some(found) = address_called(&spec.plugin) {
+            return Some(found.unwrap_or_else(|e| {
+                let place = self.source().at(&path(table, &["plugin"]));
+                self.problems.push(missing(&e).place(place));
+                PathBuf::from(&spec.plugin)
+            }));
+        }
         // A plugin that reads no file, or has its own idea of where it lies, is left alone.
         let entries = catalogue::datasets().ok()?;
         let name = [spec.plugin.clone(), format!("{}-test", spec.plugin)]
@@ -96,6 +117,19 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// What was fetched from the catalogue's address of that name, if it has one.
+pub(crate) fn address_called(name: &str) -> Option<Result<PathBuf, FetchError>> {
+    let named = catalogue::addresses().ok()?;
+    let named = named.into_iter().find(|known| known.name == name)?;
+    Some(named.address.local().map_err(|e| match e {
+        // The name is shorter, and says the same.
+        FetchError::AddressNotFetched { .. } => FetchError::AddressNotFetched {
+            address: named.name,
+        },
+        other => other,
+    }))
 }
 
 fn fetched(

@@ -5,7 +5,7 @@
 //! that is wrong is told at once, each with its place in the manifest.
 
 mod costs;
-mod files;
+pub(crate) mod files;
 mod marks;
 mod open;
 mod outlook;

@@ -1,9 +1,9 @@
 //! From a plan to living components: libraries loaded, models in memory, files open.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value};
-use tale_api::{ComponentKind, Error, Feasibility, LlmInfo, Sampling, host::Plugin};
+use tale_api::{ComponentKind, DatasetInfo, Error, Feasibility, LlmInfo, Sampling, host::Plugin};
 use tale_plugin_standard::{Method, PromptSet, feasibility::Greedy};
 
 use super::{ComponentPlan, LlmPlan, Plan, marks};
@@ -18,6 +18,7 @@ use crate::{
         Strategy, Sweep, SweepPoint, Work,
     },
     registry::Registry,
+    report::data::{self, DataNote},
     store::{Store, StoreError},
 };
 
@@ -109,13 +110,17 @@ impl Plan {
     pub async fn open(&self, registry: &Registry, store: Arc<Store>) -> Result<Opened, OpenError> {
         let mut digests = serde_json::Map::new();
         let mut datasets = Vec::new();
+        let mut notes = BTreeMap::new();
         for plan in &self.datasets {
             let setup = self.open_dataset(registry, plan).await?;
             if let Some(digest) = &setup.info.digest {
                 digests.insert(format!("dataset {}", setup.label), digest.clone().into());
             }
+            notes.insert(setup.label.clone(), note(&setup.info));
             datasets.push(setup);
         }
+        let notes = serde_json::to_string(&notes).expect("plain data");
+        store.set_meta(data::META, notes).await?;
         let estimator = self.open_estimator(registry).await?;
         let spent = store.spent_usd().await?;
         let purse = Arc::new(Purse::new(self.manifest.max_cost_usd, spent));
@@ -392,6 +397,19 @@ pub(super) fn call_defaults(spec: &LlmSpec, seed: u64) -> CallDefaults {
         stop: spec.stop.clone(),
         seed: Some(seed),
         timeout_s: spec.timeout_s,
+    }
+}
+
+/// What the report will say of a data set.
+fn note(info: &DatasetInfo) -> DataNote {
+    let skipped = info.skipped.clone().unwrap_or_default();
+    DataNote {
+        size: info.size,
+        licence: info.license.clone(),
+        source: info.source.clone(),
+        skipped: skipped.records,
+        first_skipped: Some(skipped.first).filter(|first| !first.is_empty()),
+        group: info.group,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     analysis::{curves::Curve, gather::Gather, searches::Searches},
     column::{Column, Point},
+    data,
     plan::Plan,
     search,
     summary::{BASELINE, Paired, Summary, Totals, matched},
@@ -83,6 +84,8 @@ impl Findings {
         let cells = reader.cells()?;
         let (mut rows, mut paired, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         let mut analysis = Vec::new();
+        let datasets = data::notes(reader)?;
+        let mut circular = Vec::new();
         let searched = reader.search_cells()?;
         for cells in grouped(&cells) {
             let mut group = Group::new(&cells);
@@ -110,6 +113,7 @@ impl Findings {
                 group.add(column);
                 gather.add(column);
                 rows.push(column.row.clone());
+                circular.extend(data::Circular::of(column, &datasets));
             }
             for (id, _) in cells.iter().filter(|(id, _)| searched.contains(id)) {
                 reader.for_each_search(*id, |search| {
@@ -143,6 +147,8 @@ impl Findings {
             paired,
             searches: search::numbers(reader, &cells)?,
             analysis,
+            datasets,
+            circular,
         };
         Ok(Self {
             summary,

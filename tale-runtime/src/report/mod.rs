@@ -7,6 +7,7 @@
 
 mod analysis;
 mod column;
+pub(crate) mod data;
 mod figures;
 mod files;
 mod findings;
@@ -37,6 +38,7 @@ pub(crate) use analysis::{
     sheets::estimators_markdown,
     training::{Judged, Searched, held_out, held_out_median, searched},
 };
+pub use data::{Circular, DataNote};
 pub use paper::beside_paper;
 pub(crate) use paper::estimators_beside_paper;
 pub use savings::savings;

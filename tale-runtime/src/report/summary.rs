@@ -1,10 +1,13 @@
 //! `summary.json`: the numbers of a run, and nothing that cannot be counted again from its journal.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     analysis::Analysis,
     column::{Column, Point},
+    data::{Circular, DataNote},
     search::SearchNumbers,
     stats::{Clusters, mcnemar_exact, ratio, real},
 };
@@ -31,6 +34,12 @@ pub struct Summary {
     /// What the numbers mean together, per model and data set.
     #[serde(default)]
     pub analysis: Vec<Analysis>,
+    /// The data sets as the run found them, by their names in results.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub datasets: BTreeMap<String, DataNote>,
+    /// Tasks of several questions, one row per model × data set × method that has such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub circular: Vec<Circular>,
 }
 
 /// What one method did on one data set with one model.

@@ -3,6 +3,7 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
 use super::{
+    data,
     summary::{BASELINE, MethodRow, Summary},
     words,
 };
@@ -191,7 +192,9 @@ pub fn notes(summary: &Summary) -> Vec<String> {
             )
         })
     };
-    summary.rows.iter().filter_map(line).collect()
+    let rows = summary.rows.iter().filter_map(line);
+    rows.chain(data::sentences(&summary.datasets, &summary.circular))
+        .collect()
 }
 
 fn columns(runs: &[Summary]) -> Vec<Column> {

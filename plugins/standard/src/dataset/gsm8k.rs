@@ -5,7 +5,10 @@ use std::{borrow::Cow, path::PathBuf};
 use serde::Deserialize;
 use tale_api::{CreateEnv, DatasetInfo, Question, Result};
 
-use super::{JsonlDataset, MAX_LINE_BYTES, Records, broken, file::JsonlFile, mapping::json_error};
+use super::{
+    DataFile, FileDataset, Form, MAX_LINE_BYTES, OnError, Reading, Records, broken,
+    mapping::json_error,
+};
 
 /// Options of `gsm8k`.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,6 +18,21 @@ pub struct Gsm8kOptions {
     /// The JSONL file (`train.jsonl`, `test.jsonl` or a part of one), relative to the manifest's
     /// folder.
     pub path: PathBuf,
+    /// What happens at a record that cannot be read.
+    #[serde(default)]
+    pub on_error: OnError,
+}
+
+impl Gsm8kOptions {
+    fn reading(&self) -> Reading {
+        Reading {
+            form: Form::Jsonl,
+            on_error: self.on_error,
+            max_record_bytes: MAX_LINE_BYTES,
+            group_rows: None,
+            is_plain: false,
+        }
+    }
 }
 
 /// GSM8K as its authors publish it: `question`, and `answer` with the number after `####`.
@@ -27,15 +45,15 @@ impl Gsm8k {
     /// # Errors
     /// [`NotFound`](tale_api::ErrorKind::NotFound) where there is no such file.
     #[expect(clippy::unused_async, reason = "the form of a component's constructor")]
-    pub async fn create(options: Gsm8kOptions, env: CreateEnv) -> Result<JsonlDataset<Self>> {
-        let file = JsonlFile::named(&options.path, &env, MAX_LINE_BYTES)?;
+    pub async fn create(options: Gsm8kOptions, env: CreateEnv) -> Result<FileDataset<Self>> {
+        let file = DataFile::named(&options.path, &env, &options.reading())?;
         let about = DatasetInfo {
             name: "gsm8k".to_owned(),
             license: Some("MIT".to_owned()),
             source: Some("https://github.com/openai/grade-school-math".to_owned()),
             ..DatasetInfo::default()
         };
-        Ok(JsonlDataset::new(file, Self, about))
+        Ok(FileDataset::of(file, Self, about))
     }
 }
 
@@ -65,7 +83,7 @@ impl Records for Gsm8k {
 fn gold(answer: &str) -> Result<String> {
     let (_, after) = answer.rsplit_once("####").ok_or_else(|| {
         broken("no `####` before the gold answer in `answer`")
-            .hint("the data set `jsonl` reads other forms: its option `gold` names the field")
+            .hint("the data set `table` reads other forms: its option `gold` names the field")
     })?;
     let gold: String = after.trim().chars().filter(|c| *c != ',').collect();
     if gold.parse::<f64>().is_ok_and(f64::is_finite) {

@@ -7,8 +7,7 @@ use serde_json::value::RawValue;
 use tale_api::{CreateEnv, DatasetInfo, Question, Result};
 
 use super::{
-    JsonlDataset, MAX_LINE_BYTES, Records, broken,
-    file::JsonlFile,
+    DataFile, FileDataset, Form, MAX_LINE_BYTES, OnError, Reading, Records, broken,
     mapping::{json_error, whole_if_whole},
 };
 
@@ -19,6 +18,21 @@ use super::{
 pub struct Gsm8kZeroOptions {
     /// The JSONL file, relative to the manifest's folder.
     pub path: PathBuf,
+    /// What happens at a record that cannot be read.
+    #[serde(default)]
+    pub on_error: OnError,
+}
+
+impl Gsm8kZeroOptions {
+    fn reading(&self) -> Reading {
+        Reading {
+            form: Form::Jsonl,
+            on_error: self.on_error,
+            max_record_bytes: MAX_LINE_BYTES,
+            group_rows: None,
+            is_plain: false,
+        }
+    }
 }
 
 /// GSM8K-Zero as its authors publish it: `question`, and `answer` as a JSON number.
@@ -31,8 +45,8 @@ impl Gsm8kZero {
     /// # Errors
     /// [`NotFound`](tale_api::ErrorKind::NotFound) where there is no such file.
     #[expect(clippy::unused_async, reason = "the form of a component's constructor")]
-    pub async fn create(options: Gsm8kZeroOptions, env: CreateEnv) -> Result<JsonlDataset<Self>> {
-        let file = JsonlFile::named(&options.path, &env, MAX_LINE_BYTES)?;
+    pub async fn create(options: Gsm8kZeroOptions, env: CreateEnv) -> Result<FileDataset<Self>> {
+        let file = DataFile::named(&options.path, &env, &options.reading())?;
         let about = DatasetInfo {
             name: "gsm8k-zero".to_owned(),
             // Its repository names no licence, so neither do we.
@@ -40,7 +54,7 @@ impl Gsm8kZero {
             source: Some("https://github.com/d223302/Over-Reasoning-of-LLMs".to_owned()),
             ..DatasetInfo::default()
         };
-        Ok(JsonlDataset::new(file, Self, about))
+        Ok(FileDataset::of(file, Self, about))
     }
 }
 
@@ -58,7 +72,7 @@ impl Records for Gsm8kZero {
         let written = record.answer.get();
         if !written.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
             return Err(broken(format!("`answer` is `{written}`, no number")).hint(
-                "the data set `jsonl` reads other forms: its option `gold` names the field",
+                "the data set `table` reads other forms: its option `gold` names the field",
             ));
         }
         Ok(Question {

@@ -42,15 +42,29 @@ impl<'a> Record<'a> {
             })
     }
 
+    /// Every field as a value, for templates.
+    pub(super) fn as_json(&self) -> serde_json::Value {
+        let value = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_default();
+        self.0
+            .iter()
+            .map(|(name, raw)| (name.clone().into_owned(), value(raw)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
+    /// What fields there are, as a hint.
+    pub(super) fn fields(&self) -> String {
+        let there: Vec<&str> = self.0.keys().take(20).map(AsRef::as_ref).collect();
+        format!(
+            "there are `{}`; the options name the fields to read",
+            there.join("`, `")
+        )
+    }
+
     /// The value at `path`, which must be there.
     pub(super) fn require(&self, path: &str) -> Result<&'a RawValue> {
-        self.get(path).ok_or_else(|| {
-            let there: Vec<&str> = self.0.keys().take(20).map(AsRef::as_ref).collect();
-            broken(format!("no field `{path}`")).hint(format!(
-                "there are `{}`; the options name the fields to read",
-                there.join("`, `")
-            ))
-        })
+        self.get(path)
+            .ok_or_else(|| broken(format!("no field `{path}`")).hint(self.fields()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, path::Path};
 
-use tale_api::CreateEnv;
+use tale_api::{AnswerKind, CreateEnv};
 use tempfile::TempDir;
 
 use super::*;
@@ -23,10 +23,19 @@ impl Folder {
         }
     }
 
-    async fn jsonl(&self, options: &str) -> Result<JsonlDataset<Jsonl>> {
-        let options =
-            serde_json::from_str(&format!(r#"{{"path": "data.jsonl"{options}}}"#)).unwrap();
-        Jsonl::create(options, self.env()).await
+    async fn jsonl(&self, options: &str) -> Result<FileDataset<Table>> {
+        self.table("data.jsonl", options).await
+    }
+
+    async fn table(&self, path: &str, options: &str) -> Result<FileDataset<Table>> {
+        let options = format!(r#"{{"path": "{path}"{options}}}"#);
+        Table::create(serde_json::from_str(&options).unwrap(), self.env()).await
+    }
+
+    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
     }
 }
 
@@ -204,7 +213,19 @@ async fn a_foreign_cursor_is_refused() {
     let folder = Folder::with(numbered(10));
     let dataset = folder.jsonl("").await.unwrap();
     for cursor in [
-        "", "x", "5", "5:1", "-1:0", "999999:3", "0:3", "3:0", "32:40",
+        "",
+        "x",
+        "5",
+        "0:5:1",
+        "0:5:1:0",
+        "0:-1:0:0",
+        "0:999999:3:0",
+        "0:0:3:0",
+        "0:3:0:0",
+        "0:32:40:0",
+        "1:0:0:0",
+        "0:0:0:99",
+        "18446744073709551616:0:0:0",
     ] {
         let error = page(&dataset, Some(cursor.to_owned()), 1)
             .await
@@ -241,11 +262,15 @@ async fn a_missing_file_and_a_folder_are_named_at_once() {
     let folder = Folder::with("");
     let missing = Gsm8kOptions {
         path: "no.jsonl".into(),
+        on_error: OnError::Stop,
     };
     let error = Gsm8k::create(missing, folder.env()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
     assert!(error.context_value("file").unwrap().ends_with("no.jsonl"));
-    let itself = Gsm8kZeroOptions { path: ".".into() };
+    let itself = Gsm8kZeroOptions {
+        path: ".".into(),
+        on_error: OnError::Stop,
+    };
     let error = Gsm8kZero::create(itself, folder.env()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidData);
 }
@@ -299,6 +324,7 @@ async fn the_sample_of_gsm8k_is_read_whole() {
     };
     let options = Gsm8kOptions {
         path: "gsm8k-test-200.jsonl".into(),
+        on_error: OnError::Stop,
     };
     let dataset = Gsm8k::create(options, env).await.unwrap();
     let info = dataset.info().await.unwrap();
@@ -343,9 +369,15 @@ async fn the_whole_sets_are_read_to_the_last_record() {
             .filter(|(_, line)| line.rsplit_once("####").unwrap().1.contains(','))
             .map(|(n, _)| n)
             .collect();
-        let dataset = Gsm8k::create(Gsm8kOptions { path: path.into() }, env())
-            .await
-            .unwrap();
+        let dataset = Gsm8k::create(
+            Gsm8kOptions {
+                path: path.into(),
+                on_error: OnError::Stop,
+            },
+            env(),
+        )
+        .await
+        .unwrap();
         let questions = read_all(&dataset, 500).await.unwrap();
         assert_eq!(questions.len(), size);
         assert_eq!(dataset.info().await.unwrap().size, Some(size as u64));
@@ -357,6 +389,7 @@ async fn the_whole_sets_are_read_to_the_last_record() {
     }
     let options = Gsm8kZeroOptions {
         path: "gsm8k-zero/gsm8k_zero.jsonl".into(),
+        on_error: OnError::Stop,
     };
     let zero = read_all(&Gsm8kZero::create(options, env()).await.unwrap(), 500)
         .await
@@ -373,7 +406,7 @@ async fn the_whole_sets_are_read_to_the_last_record() {
     let options =
         serde_json::from_str(r#"{"path": "aqua/dev.json", "kind": "choice", "gold": "correct"}"#)
             .unwrap();
-    let aqua = read_all(&Jsonl::create(options, env()).await.unwrap(), 100)
+    let aqua = read_all(&Table::create(options, env()).await.unwrap(), 100)
         .await
         .unwrap();
     assert_eq!(aqua[0].options, ["32400", "6000", "600", "60000", "10"]);
@@ -382,3 +415,6 @@ async fn the_whole_sets_are_read_to_the_last_record() {
             .all(|q| "ABCDE".contains(q.gold.as_ref().unwrap()))
     );
 }
+
+mod forms;
+mod layouts;

@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub(super) struct Request {
     /// How many requests came before this one.
     pub(super) number: usize,
+    /// `GET` or `HEAD`.
+    pub(super) method: String,
     pub(super) path: String,
     headers: Vec<(String, String)>,
 }
@@ -87,6 +89,12 @@ impl Reply {
             cut: None,
             stall: None,
         }
+    }
+
+    pub(super) fn json(value: &serde_json::Value) -> Self {
+        let mut reply = Self::status(200);
+        reply.body = value.to_string().into_bytes();
+        reply
     }
 
     pub(super) fn redirect(to: &str) -> Self {
@@ -166,6 +174,7 @@ async fn answer(
         let mut log = log.lock().unwrap();
         let request = Request {
             number: log.len(),
+            method: lines[0].split(' ').next().unwrap_or_default().to_owned(),
             path: path.to_owned(),
             headers,
         };
@@ -181,6 +190,9 @@ async fn answer(
         reply.headers
     );
     stream.write_all(head.as_bytes()).await?;
+    if request.method == "HEAD" {
+        return stream.shutdown().await;
+    }
     let end = reply
         .cut
         .or(reply.stall)

@@ -240,12 +240,22 @@ pub(super) fn hashes(text: &str) -> Option<&str> {
         } else {
             line.trim()
         };
-        if !answer.is_empty() {
+        if !answer.is_empty() && !is_numbered_heading(answer) {
             return Some(answer);
         }
         end = at;
     }
     None
+}
+
+/// "#### 5. The total" is the heading of a fifth step, not the answer 5.
+fn is_numbered_heading(line: &str) -> bool {
+    let words = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    words.len() < line.len()
+        && words
+            .strip_prefix(['.', ')'])
+            .and_then(|rest| rest.strip_prefix(' '))
+            .is_some_and(|rest| rest.trim_start().starts_with(char::is_alphabetic))
 }
 
 /// The first line with something on it.
@@ -318,6 +328,8 @@ mod tests {
     #[test]
     fn phrases_and_hashes() {
         assert_eq!(hashes("a\n#### 1,234\n"), Some("1,234"));
+        assert_eq!(hashes("#### 7\n#### 5. The total is"), Some("7"));
+        assert_eq!(hashes("#### 5."), Some("5."));
         assert_eq!(
             after_phrase("So The Answer is: **18** eggs.\nBye", &["the answer is"]),
             Some("18** eggs.")

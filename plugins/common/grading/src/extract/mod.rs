@@ -42,6 +42,8 @@ pub enum Source {
     LastNumber,
     /// The last capital letter in range of the last line.
     LastLetter,
+    /// The last fenced block of code, for texts.
+    Fence,
     /// The whole completion.
     Whole,
 }
@@ -137,9 +139,27 @@ fn in_text(kind: AnswerKind, text: &str, choices: usize) -> Option<Extraction<'_
             });
             marks::brackets(text)
                 .map(|answer| Extraction::new(answer, Source::Brackets))
+                .or_else(|| Some(Extraction::new(fenced(text)?, Source::Fence)))
                 .or_else(|| Some(Extraction::new(text.trim(), Source::Whole)))
         }
     }
+}
+
+/// What stands in the last closed block between lines that begin with three backticks.
+fn fenced(text: &str) -> Option<&str> {
+    let mut block = None;
+    let mut start = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with("```") {
+            block = start.map_or(block, |start| Some(&text[start..at]));
+            start = start.is_none().then_some(at + line.len());
+        }
+        at += line.len();
+    }
+    block
+        .map(str::trim_end)
+        .filter(|block| !block.trim().is_empty())
 }
 
 /// The end of an overlong completion, cut between characters.
@@ -156,5 +176,28 @@ fn after_reasoning(text: &str) -> &str {
     match text.rfind("</think>") {
         Some(at) if !text[at + 8..].trim().is_empty() => &text[at + 8..],
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(completion: &str) -> (&str, Source) {
+        let found = in_text(AnswerKind::Text, completion, 0).unwrap();
+        match found.answer {
+            Cow::Borrowed(answer) => (answer, found.source),
+            Cow::Owned(_) => unreachable!("a text is never rewritten"),
+        }
+    }
+
+    #[test]
+    fn a_program_is_the_last_fenced_block_of_a_text() {
+        let prose = "First:\n```python\nx = 1\n```\nBetter:\n```python\ndef f():\n    pass\n```\nThat is it.";
+        assert_eq!(text(prose), ("def f():\n    pass", Source::Fence));
+        assert_eq!(text("```\na\n```\nso [[b]]"), ("b", Source::Brackets));
+        for whole in ["no block", "```\nnever closed", "``````", "```\n\n```"] {
+            assert_eq!(text(whole), (whole, Source::Whole));
+        }
     }
 }
