@@ -30,7 +30,7 @@ const HIDDEN: &str = "[secret]";
 #[must_use]
 #[cfg_attr(
     not(feature = "host"),
-    expect(dead_code, unreachable_pub, reason = "asked by the host only")
+    allow(dead_code, unreachable_pub, reason = "asked by the host only")
 )]
 pub fn secret_options(schema: &Value) -> Vec<Vec<String>> {
     let mut search = Search {
@@ -47,7 +47,7 @@ pub fn secret_options(schema: &Value) -> Vec<Vec<String>> {
 #[must_use]
 #[cfg_attr(
     not(feature = "host"),
-    expect(dead_code, unreachable_pub, reason = "asked by the host only")
+    allow(dead_code, unreachable_pub, reason = "asked by the host only")
 )]
 pub fn secret_paths<S: AsRef<str>>(value: &Value, path: &[S]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
