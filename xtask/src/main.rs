@@ -6,6 +6,7 @@
 mod api;
 mod chores;
 mod libtorch;
+mod parity;
 mod steps;
 mod tidy;
 mod tools;
@@ -24,6 +25,7 @@ Commands:
   build   build everything in release; arguments go to `cargo build`
   demo    set up, build, fetch the model and run examples/quickstart.toml; arguments go to `tale run`
   test    set up and run all checks and tests; arguments choose steps (see `cargo xtask test --list`)
+  parity  make the parity fixtures anew with PyTorch, Transformers and PEFT (gigabytes) and test them
   tidy    check the rules of the house that no compiler knows
   bench   run the benchmarks; arguments go to `cargo bench`
   deny    check licences, sources and advisories of all dependencies (needs cargo-deny)
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Some("build") => chores::build(&arguments),
         Some("demo") => chores::demo(&arguments),
         Some("test") => chores::test(&arguments),
+        Some("parity") => parity::parity(),
         Some("tidy") => tidy::tidy(),
         Some("bench") => chores::bench(&arguments),
         Some("deny") => chores::deny(&arguments),

@@ -29,7 +29,7 @@ impl Environment {
 }
 
 /// A tool as a wheel.
-struct Wheel {
+pub(crate) struct Wheel {
     /// As people call it.
     name: &'static str,
     requirement: &'static str,
@@ -110,7 +110,7 @@ fn compiler_headers() -> Result<PathBuf> {
 }
 
 impl Wheel {
-    fn folder() -> PathBuf {
+    pub(crate) fn folder() -> PathBuf {
         let folder =
             std::env::var_os("TALE_TOOLS_DIR").map_or_else(|| root().join(".tools"), PathBuf::from);
         std::path::absolute(&folder).unwrap_or(folder)

@@ -173,6 +173,17 @@ fn small_parts_and_recomputed_blocks_change_nothing() {
     }
 }
 
+/// `cargo xtask parity` names a folder, in which PEFT then reads what is written here.
+#[test]
+fn an_adapter_is_written_as_it_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = std::env::var_os("TALE_PARITY_ADAPTER").map(std::path::PathBuf::from);
+    let folder_of_copy = asked.unwrap_or_else(|| dir.path().to_owned());
+    let adapter = Adapter::read(&folder().join("start")).unwrap();
+    adapter.write(&folder_of_copy).unwrap();
+    assert_eq!(Adapter::read(&folder_of_copy).unwrap(), adapter);
+}
+
 #[test]
 fn an_adapter_of_peft_gives_pefts_logits() {
     let expected = expected("sft.json");

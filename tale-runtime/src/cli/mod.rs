@@ -13,6 +13,7 @@ mod output;
 mod plugin;
 mod report;
 mod run;
+mod train;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
@@ -95,6 +96,8 @@ enum Command {
     /// List, fetch and look into data sets
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// Post-train a model on the pairs of a search; the same command again resumes
+    Train(train::TrainArgs),
     /// Train estimators that ask no model
     #[command(subcommand)]
     Estimator(estimator::EstimatorCommand),
@@ -240,6 +243,7 @@ impl Cli {
             Command::Plugin(command) => on_runtime(plugin::plugin(command, global)),
             Command::Model(command) => model::model(command, global),
             Command::Dataset(command) => dataset::dataset(command, global),
+            Command::Train(args) => on_runtime(train::train(args, global)),
             Command::Estimator(command) => estimator::estimator(command, global),
             Command::Export(args) => export::export(args, global),
             Command::Cache(command) => cache::cache(command, global),
