@@ -7,17 +7,22 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// Where the library that this test was built with lies beside it.
+fn deps() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().to_owned()
+}
+
 /// The binary, built beside this test's folder.
 fn tale() -> PathBuf {
-    let deps = std::env::current_exe().unwrap();
-    let tale = deps.parent().and_then(Path::parent).unwrap().join("tale");
+    let tale = deps().parent().unwrap().join("tale");
     assert!(
         tale.is_file(),
         "`{}` is not built: `cargo xtask build`",
@@ -42,7 +47,6 @@ fn place() -> TempDir {
 }
 
 fn train(place: &TempDir, method: &str, more: &[&str]) -> Output {
-    let deps = std::env::current_exe().unwrap();
     Command::new(tale())
         .current_dir(place.path())
         .args([
@@ -57,9 +61,8 @@ fn train(place: &TempDir, method: &str, more: &[&str]) -> Output {
         ])
         .args(["--option", "device=cpu", "--option", "batch=2"])
         .args(more)
-        // The library that this test was built with lies beside it.
         .arg("--plugin-dir")
-        .arg(deps.parent().unwrap())
+        .arg(deps())
         .output()
         .unwrap()
 }
@@ -184,6 +187,8 @@ fn llama_cpp_says_with_the_adapter_what_it_was_trained_to_say() {
             "device=cpu",
         ])
         .args(more)
+        .arg("--plugin-dir")
+        .arg(deps())
         .output()
         .unwrap();
     fails(&trained, 0, &["step 14 of 14"]);
