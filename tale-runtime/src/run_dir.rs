@@ -65,6 +65,10 @@ pub async fn adopt(store: &Store, plan: &Plan) -> Result<(), AdoptError> {
     let mut now = fingerprint(plan);
     if let Some(before) = store.meta(PLAN).await? {
         let mut before = serde_json::from_str(&before).unwrap_or(Value::Null);
+        // An earlier version may have noted what is free by now.
+        for path in FREE {
+            remove(&mut before, path);
+        }
         for table in OF_A_TASK {
             share(&mut before, &mut now, table);
         }

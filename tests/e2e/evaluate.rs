@@ -181,6 +181,11 @@ fn a_recorded_run_is_replayed_to_the_same_summary() {
         .lines()
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
+    // Fields that came since the recording have nothing to be compared with.
+    for (sample, recorded) in again.iter_mut().zip(&before) {
+        let sample = sample.as_object_mut().unwrap();
+        sample.retain(|key, _| recorded.get(key).is_some());
+    }
     for sample in again.iter_mut().chain(&mut before) {
         // A replay takes no time, and grading may have got better since the recording.
         for key in ["latency_s", "reason", "cached_input_tokens", "cost_usd"] {
@@ -220,7 +225,7 @@ fn a_dry_run_shows_prompts_and_a_forecast_and_does_nothing() {
     let place = Place::with_constant(12, 0);
     let ran = place.tale(&["run", "m.toml", "--dry-run"]).code(0);
     assert!(
-        ran.stdout.contains("12 questions, 48 calls"),
+        ran.stdout.contains("48 calls (0 answered already)"),
         "{}",
         ran.stdout
     );

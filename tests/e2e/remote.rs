@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tale_test_server::{Config, Counting, Server, TlsMode};
 
-use crate::support::{Place, Ran, library};
+use crate::support::{Place, Ran, library, without_times};
 
 const KEY: &str = "sk-e2e-0123456789-never-to-be-seen";
 
@@ -96,9 +96,7 @@ fn no_key_in(dir: &std::path::Path) {
 fn summary(place: &Place, run: &str) -> Value {
     let mut summary: Value =
         serde_json::from_str(&place.read(&format!("{run}/summary.json"))).unwrap();
-    for row in summary["rows"].as_array_mut().unwrap() {
-        row["latency_s"] = Value::Null;
-    }
+    without_times(&mut summary);
     summary
 }
 

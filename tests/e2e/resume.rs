@@ -7,14 +7,12 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::Place;
+use crate::support::{Place, without_times};
 
 fn summary_without_times(place: &Place, run: &str) -> serde_json::Value {
     let text = place.read(&format!("{run}/summary.json"));
     let mut summary: serde_json::Value = serde_json::from_str(&text).unwrap();
-    for row in summary["rows"].as_array_mut().unwrap() {
-        row["latency_s"] = serde_json::Value::Null;
-    }
+    without_times(&mut summary);
     summary
 }
 

@@ -213,3 +213,15 @@ pub(crate) fn model(file: &str) -> Option<PathBuf> {
     let path = cache.join("models").join(file);
     path.is_file().then_some(path)
 }
+
+/// Removes every time that was taken, at any depth, so that two runs can be compared.
+pub(crate) fn without_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|key, _| key != "latency_s" && key != "seconds");
+            fields.values_mut().for_each(without_times);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_times),
+        _ => {}
+    }
+}

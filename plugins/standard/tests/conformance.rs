@@ -86,12 +86,12 @@ async fn every_component_keeps_every_rule() {
 
 /// Small files in the published layouts.
 fn published() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, head: &str, line: &dyn Fn(usize) -> String| {
         let path = folder.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("room for a folder");
         let lines: Vec<String> = (1..=30).map(line).collect();
-        std::fs::write(path, format!("{head}{}\n", lines.join("\n"))).unwrap();
+        std::fs::write(path, format!("{head}{}\n", lines.join("\n"))).expect("room for a file");
     };
     for language in ["en", "cn"] {
         write(

@@ -299,7 +299,10 @@ impl Trainer for Stepping {
             .unwrap_or(0);
         for step in done + 1..=pairs {
             fs::create_dir_all(&job.output_dir).map_err(unreadable)?;
-            fs::write(&adapter, step.to_string()).map_err(unreadable)?;
+            // At once, for the next training may begin before this one knows that it was dropped.
+            let part = job.output_dir.join("steps.part");
+            fs::write(&part, step.to_string()).map_err(unreadable)?;
+            fs::rename(&part, &adapter).map_err(unreadable)?;
             events.send(TrainEvent::Step {
                 step,
                 total_steps: pairs,

@@ -183,6 +183,6 @@ async fn options_outside_the_type_are_refused_by_name() {
     assert_eq!(error.kind, ErrorKind::NotFound);
     assert_eq!(
         error.hint.as_deref(),
-        Some("its llms are `echo`, `instant`, `faulty`, `raw`")
+        Some("its llms are `echo`, `instant`, `faulty`, `secretive`, `raw`")
     );
 }

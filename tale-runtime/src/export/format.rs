@@ -15,7 +15,7 @@ pub enum Format {
     Trl,
     /// TRL's `SFTTrainer`: conversational `prompt`, `completion`
     TrlSft,
-    /// LLaMA-Factory, preferences in the ShareGPT form
+    /// LLaMA-Factory, preferences in the `ShareGPT` form
     LlamaFactory,
     /// OpenAI's fine-tuning, supervised: `messages`
     Openai,

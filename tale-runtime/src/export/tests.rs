@@ -156,7 +156,7 @@ fn a_question_without_a_pair_has_a_reason() {
         s.result = Some(0);
     });
     check("refused-answer-wrong", |s| {
-        s.attempts[2].outcome = Outcome::Wrong
+        s.attempts[2].outcome = Outcome::Wrong;
     });
     check("cut-at-max-tokens", |s| {
         s.attempts[2].call.finish_reason = "length".to_owned();
@@ -165,6 +165,6 @@ fn a_question_without_a_pair_has_a_reason() {
         s.attempts[2].call.completion = s.attempts[0].call.completion.clone();
     });
     check("no-cheaper-answer", |s| {
-        s.attempts[2].output_tokens = Some(200)
+        s.attempts[2].output_tokens = Some(200);
     });
 }

@@ -191,7 +191,7 @@ impl Api<'_> {
                 "the hub has no Parquet of it".to_owned(),
                 Some(format!("name a file of it: `hf://datasets/{repo}/…`")),
             ),
-            other => other,
+            other @ Refused::Other(..) => other,
         })?;
         let files = &listing.parquet_files;
         let config = choose(

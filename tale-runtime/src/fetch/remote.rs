@@ -89,6 +89,7 @@ impl Remote {
     ///
     /// # Errors
     /// [`FetchError::BadAddress`] for one that begins like an address and is none.
+    #[must_use]
     pub fn parse(text: &str) -> Option<Result<Self, FetchError>> {
         let bad = |reason| FetchError::BadAddress {
             address: text.to_owned(),

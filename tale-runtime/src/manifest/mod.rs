@@ -13,6 +13,7 @@
 //! schema, so that its errors look like these.
 
 mod check;
+mod models;
 mod resolved;
 mod rules;
 mod schema;
@@ -29,6 +30,7 @@ use std::{io::Read as _, path::Path};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Place, Text};
 
+pub use models::{CacheMode, CacheSpec, LlmSpec, PricesSpec, RatesSpec};
 pub use resolved::{Change, differences, without_secret};
 pub use schema::schema;
 pub use searches::{
@@ -37,9 +39,8 @@ pub use searches::{
 pub use source::Source;
 pub use tale_api::host::secret_options;
 pub use types::{
-    Apply, CacheMode, CacheSpec, DatasetSpec, EstimateOn, EstimatorSpec, EvaluateSpec, Fallback,
-    IsolationSpec, LlmSpec, Manifest, OnError, OneOrMany, PluginSpec, PricesSpec, RatesSpec,
-    SampleSpec, Task,
+    Apply, DatasetSpec, EstimateOn, EstimatorSpec, EvaluateSpec, Fallback, IsolationSpec, Manifest,
+    OnError, OneOrMany, PluginSpec, SampleSpec, Task,
 };
 
 /// More bytes than this are no manifest: somebody named a model or a data set by mistake.

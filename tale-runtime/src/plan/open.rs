@@ -107,6 +107,9 @@ impl Plan {
     ///
     /// # Errors
     /// The first that fails.
+    ///
+    /// # Panics
+    /// Never: what is written as JSON is plain data.
     pub async fn open(&self, registry: &Registry, store: Arc<Store>) -> Result<Opened, OpenError> {
         let mut digests = serde_json::Map::new();
         let mut datasets = Vec::new();

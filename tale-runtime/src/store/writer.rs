@@ -366,7 +366,7 @@ impl Batch<'_> {
             Operation::Cell { cell, answer } => self.settle(answer, |db| cell_id(db, &cell)),
             Operation::Spent { answer } => self.settle(answer, reader::spent_usd),
             Operation::FindCall { key, answer } => {
-                self.settle(answer, |db| reader::find_call(db, key))
+                self.settle(answer, |db| reader::find_call(db, key));
             }
             Operation::PutCall { key, call, answer } => {
                 self.settle(answer, |db| put_call(db, key, &call));

@@ -72,7 +72,7 @@ struct Nobody;
 #[async_trait]
 impl Llm for Nobody {
     async fn info(&self) -> tale_api::Result<LlmInfo> {
-        unreachable!("nobody is asked")
+        Ok(LlmInfo::default())
     }
 
     async fn generate(

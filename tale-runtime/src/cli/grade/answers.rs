@@ -20,6 +20,10 @@ const LINE_LIMIT: u64 = 64 << 20;
 
 /// A line of a file of answers, or of a run's `samples.jsonl`.
 #[derive(Debug, Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the fields are named as in the file"
+)]
 pub(super) struct Answer {
     pub id: Value,
     /// What the answer should be, as text; absent in a sample of a question without one.

@@ -151,6 +151,7 @@ impl Bench {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of the answers of a model, which may fail")]
 fn right(tokens: u64) -> Result<(String, Option<u64>)> {
     Ok(("So it is [[7]]".to_owned(), Some(tokens)))
 }
@@ -251,7 +252,7 @@ async fn a_failed_search_keeps_its_trace_and_is_taken_up_again() {
     for (cell, _) in reader.cells().unwrap() {
         reader
             .for_each_measure(cell, |m| {
-                assert_eq!(m.outcome, crate::store::Outcome::Correct)
+                assert_eq!(m.outcome, crate::store::Outcome::Correct);
             })
             .unwrap();
     }
