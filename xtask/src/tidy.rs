@@ -366,7 +366,7 @@ fn link_targets(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A block of code that begins with "```rust from=PATH" stands in the file PATH, line by line, so that
+/// A block of code that is marked `from=PATH` stands in the file PATH, line by line, so that
 /// what a document shows is what is compiled and tested.
 fn excerpts_are_of_their_file(files: &[Source]) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -389,7 +389,7 @@ fn excerpts_are_of_their_file(files: &[Source]) -> Vec<Fault> {
             match files.iter().find(|file| file.path == path) {
                 Some(file) if file.text.contains(&block) => {}
                 Some(_) => {
-                    faults.push(document.fault(number, format!("`{path}` has no such lines")))
+                    faults.push(document.fault(number, format!("`{path}` has no such lines")));
                 }
                 None => faults.push(document.fault(number, format!("there is no file `{path}`"))),
             }

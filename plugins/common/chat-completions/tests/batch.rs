@@ -18,6 +18,10 @@ use tale_test_server::{Config, Server};
 
 use support::{ask, model};
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 fn with(dir: &Path, more: Value) -> Value {
     let mut batch = json!({"dir": dir, "gather_s": 0.2, "poll_s": 0.05});
     for (name, value) in more.as_object().unwrap() {

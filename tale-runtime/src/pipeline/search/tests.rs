@@ -151,7 +151,10 @@ impl Bench {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one of the answers of a model, which may fail")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "one of the answers of a model, which may fail"
+)]
 fn right(tokens: u64) -> Result<(String, Option<u64>)> {
     Ok(("So it is [[7]]".to_owned(), Some(tokens)))
 }

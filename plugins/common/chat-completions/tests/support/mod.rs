@@ -11,6 +11,10 @@ pub(crate) const VENDOR: Vendor = Vendor {
 };
 
 /// Options for a server, with more laid over them.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 pub(crate) fn options(server: &Server, more: Value) -> Options {
     let mut all =
         json!({"model": "gpt-4o-mini", "base_url": server.base_url(), "profile": "generic"});

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parquet::{
-    basic::Compression,
+    basic::{Compression, GzipLevel},
     data_type::{ByteArray, ByteArrayType, Int64Type},
     file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::parser::parse_message_type,
@@ -85,7 +85,7 @@ async fn every_form_asks_the_same_questions_in_pages_of_any_size() {
     );
     folder.write(
         "gzip.parquet",
-        parquet_of(100, 50, Compression::GZIP(Default::default())),
+        parquet_of(100, 50, Compression::GZIP(GzipLevel::default())),
     );
     let jsonl = read_all(&folder.jsonl("").await.unwrap(), 1000)
         .await
