@@ -185,6 +185,10 @@ impl Table {
                 self.event(call, Bytes::lend(br#"{"type":"delta","text":"late"}"#));
             }
             "block" => thread::sleep(Duration::from_secs(3600)),
+            "slow" => {
+                thread::sleep(Duration::from_millis(20));
+                self.reply(call, COMPLETION);
+            }
             "misuse-the-host" => self.misuse_the_host(call),
             other => unreachable!("a mode that no test should ask for: `{other}`"),
         }

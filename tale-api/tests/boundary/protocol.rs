@@ -187,3 +187,13 @@ async fn a_method_that_turns_slow_no_longer_holds_the_callers_thread() {
     assert_eq!(outcome.unwrap_err().kind, ErrorKind::Timeout);
     assert_eq!(ticks, 10);
 }
+
+#[tokio::test]
+async fn more_calls_than_threads_may_wait_in_a_slow_plugin_each_get_their_turn() {
+    let plugin = Plugin::load(&built::hostile(), &LoadPolicy::default()).unwrap();
+    let llm = raw(&plugin, "slow").await.unwrap();
+    let calls = (0..700).map(|_| generate(&llm));
+    for outcome in futures_util::future::join_all(calls).await {
+        outcome.unwrap();
+    }
+}
