@@ -150,6 +150,7 @@ async fn prepare(questions: &Path, dir: &Path) -> Search {
             strategy: Strategy::Paper,
             max_steps: None,
         },
+        starts_from_wrong: false,
         feasibility: Arc::new(Greedy),
         concurrency: CONCURRENCY,
         store,

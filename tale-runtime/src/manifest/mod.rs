@@ -34,7 +34,7 @@ pub use models::{CacheMode, CacheSpec, LlmSpec, PricesSpec, RatesSpec};
 pub use resolved::{Change, differences, without_secret};
 pub use schema::schema;
 pub use searches::{
-    FeasibilitySpec, RefineSpec, RelativeTo, SearchSpec, SearchStrategy, SweepSpec,
+    FeasibilitySpec, RefineSpec, RelativeTo, SearchSpec, SearchStart, SearchStrategy, SweepSpec,
 };
 pub use source::Source;
 pub use tale_api::host::secret_options;

@@ -16,6 +16,11 @@ pub struct SearchSpec {
     /// `paper`, then bisect between the accepted and the refused budget. Default: `paper`.
     #[serde(default)]
     pub strategy: SearchStrategy,
+    /// Which questions are searched. `right`: those that vanilla CoT answers rightly, as in the paper.
+    /// `any`: the others, too; what is found there is right where vanilla CoT was wrong. Default:
+    /// `right`.
+    #[serde(default, skip_serializing_if = "SearchStart::is_right")]
+    pub start: SearchStart,
     /// The most budgets tried for a question. Default: no limit; halving ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -38,6 +43,27 @@ pub enum SearchStrategy {
     Reference,
     /// The paper's, then bisection.
     Refine,
+}
+
+/// Which vanilla answers a search starts from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SearchStart {
+    /// Right ones.
+    #[default]
+    Right,
+    /// All of them.
+    Any,
+}
+
+impl SearchStart {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the form that serde asks for"
+    )]
+    fn is_right(&self) -> bool {
+        *self == Self::Right
+    }
 }
 
 /// When bisection ends.

@@ -11,7 +11,9 @@ use crate::{
     billing::Purse,
     cache::CacheError,
     diagnostics::Diagnostic,
-    manifest::{self, LlmSpec, RelativeTo, SearchSpec, SearchStrategy, SweepSpec, Task},
+    manifest::{
+        self, LlmSpec, RelativeTo, SearchSpec, SearchStart, SearchStrategy, SweepSpec, Task,
+    },
     pipeline::{
         ApplyBudget, BudgetRule, BudgetSource, CallDefaults, DatasetSetup, EstimateOn,
         EstimatorSetup, Evaluation, Fallback, Ledger, LlmSetup, MethodSetup, Rule, Search,
@@ -168,12 +170,14 @@ impl Plan {
                 store,
             }),
             task => {
+                let spec = self.manifest.search.unwrap_or_default();
                 let search = Search {
                     llms,
                     datasets,
                     // Without a budget, this is the prompt of `vanilla-cot`; with one, of `fixed-<b>`.
                     render: method(&Method::TaleEp, &prompts).render,
-                    rule: rule(self.manifest.search.unwrap_or_default()),
+                    rule: rule(spec),
+                    starts_from_wrong: spec.start == SearchStart::Any,
                     feasibility: self.open_feasibility(registry).await?,
                     concurrency,
                     store,

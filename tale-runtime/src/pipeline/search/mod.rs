@@ -49,6 +49,8 @@ pub struct Search {
     pub render: Arc<Render>,
     /// Which budgets are tried.
     pub rule: Rule,
+    /// Whether questions that vanilla CoT answers wrongly are searched, too.
+    pub starts_from_wrong: bool,
     /// Which of them are kept.
     pub feasibility: Arc<dyn Feasibility>,
     /// Questions searched at the same time.
@@ -133,6 +135,7 @@ pub(super) struct Column {
     /// A permit for each call under way.
     pub(super) gate: Arc<Semaphore>,
     rule: Rule,
+    starts_from_wrong: bool,
     feasibility: Arc<dyn Feasibility>,
 }
 
@@ -158,6 +161,7 @@ impl Column {
             store: Arc::clone(&search.store),
             gate: Arc::new(Semaphore::new(search.concurrency.max(1))),
             rule: search.rule,
+            starts_from_wrong: search.starts_from_wrong,
             feasibility: Arc::clone(&search.feasibility),
         })
     }

@@ -99,11 +99,12 @@ impl Quest {
             return Ok(End::without_result(SearchEnding::NoGold));
         }
         let vanilla_tokens = self.vanilla(log).await?;
-        match log.attempts[0].outcome {
-            Outcome::Correct => {}
+        let is_right = match log.attempts[0].outcome {
+            Outcome::Correct => true,
             Outcome::Ungraded => return Ok(End::without_result(SearchEnding::NoGold)),
+            _ if self.column.starts_from_wrong => false,
             _ => return Ok(End::without_result(SearchEnding::VanillaWrong)),
-        }
+        };
         let rule = self.column.rule;
         loop {
             match rule.next(vanilla_tokens, &log.trace) {
@@ -120,6 +121,9 @@ impl Quest {
                 }
                 Next::Done { result: None } if vanilla_tokens == 0 => {
                     return Ok(End::without_result(SearchEnding::VanillaZeroTokens));
+                }
+                Next::Done { result: None } if !is_right => {
+                    return Ok(End::without_result(SearchEnding::VanillaWrong));
                 }
                 Next::Done { result: None } => {
                     return Ok(End {

@@ -59,7 +59,7 @@ pub enum Next {
 
 impl Rule {
     /// What comes after `trace` in the search of a question that the vanilla chain of thought
-    /// answers rightly with `vanilla_tokens` output tokens.
+    /// answers with `vanilla_tokens` output tokens.
     ///
     /// Equal arguments give equal results, and a trace grown by what this asks for ends: budgets
     /// fall, and where they rise again ([`Strategy::Refine`]) the gap to the last accepted one

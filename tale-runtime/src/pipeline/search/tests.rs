@@ -67,6 +67,7 @@ struct Bench {
     dir: TempDir,
     question: Value,
     strategy: Strategy,
+    starts_from_wrong: bool,
     llm: Arc<Scripted>,
 }
 
@@ -78,6 +79,7 @@ impl Bench {
             dir: TempDir::new().unwrap(),
             question: json!({"id": "q", "text": "3 + 4?", "kind": "number", "gold": "7"}),
             strategy: Strategy::Paper,
+            starts_from_wrong: false,
             llm: Arc::new(Scripted {
                 says: Box::new(says),
                 counts: false,
@@ -89,6 +91,11 @@ impl Bench {
     fn counting(mut self) -> Self {
         let llm = Arc::get_mut(&mut self.llm).expect("nobody else has it yet");
         llm.counts = true;
+        self
+    }
+
+    fn from_any_start(mut self) -> Self {
+        self.starts_from_wrong = true;
         self
     }
 
@@ -132,6 +139,7 @@ impl Bench {
                 strategy: self.strategy,
                 max_steps: None,
             },
+            starts_from_wrong: self.starts_from_wrong,
             feasibility: Arc::new(Greedy),
             concurrency: 4,
             store,
@@ -166,6 +174,27 @@ async fn a_model_that_is_never_right_is_asked_once() {
     assert_eq!(row.measure.ending, SearchEnding::VanillaWrong);
     assert_eq!((row.measure.calls, row.result), (1, None));
     assert_eq!(bench.asked(), [None]);
+}
+
+#[tokio::test]
+async fn a_question_that_vanilla_answers_wrongly_may_be_searched_too() {
+    let answer = |budget| match budget {
+        None => Ok(("[[8]]".to_owned(), Some(50))),
+        Some(25) => right(20),
+        Some(_) => Ok(("[[8]]".to_owned(), Some(5))),
+    };
+    let bench = Bench::new(answer).from_any_start();
+    let row = bench.run().await.unwrap();
+    assert_eq!(row.measure.ending, SearchEnding::Found);
+    assert_eq!(row.measure.budget, Some(25));
+    assert_eq!(bench.asked(), [None, Some(25), Some(12)]);
+
+    // A wrong answer never becomes a result.
+    let bench = Bench::new(|_| Ok(("[[8]]".to_owned(), Some(50)))).from_any_start();
+    let row = bench.run().await.unwrap();
+    assert_eq!(row.measure.ending, SearchEnding::VanillaWrong);
+    assert_eq!(row.result, None);
+    assert_eq!(bench.asked(), [None, Some(25)]);
 }
 
 #[tokio::test]
