@@ -94,7 +94,7 @@ impl Bench {
         self
     }
 
-    fn from_any_start(mut self) -> Self {
+    fn starting_anywhere(mut self) -> Self {
         self.starts_from_wrong = true;
         self
     }
@@ -183,14 +183,14 @@ async fn a_question_that_vanilla_answers_wrongly_may_be_searched_too() {
         Some(25) => right(20),
         Some(_) => Ok(("[[8]]".to_owned(), Some(5))),
     };
-    let bench = Bench::new(answer).from_any_start();
+    let bench = Bench::new(answer).starting_anywhere();
     let row = bench.run().await.unwrap();
     assert_eq!(row.measure.ending, SearchEnding::Found);
     assert_eq!(row.measure.budget, Some(25));
     assert_eq!(bench.asked(), [None, Some(25), Some(12)]);
 
     // A wrong answer never becomes a result.
-    let bench = Bench::new(|_| Ok(("[[8]]".to_owned(), Some(50)))).from_any_start();
+    let bench = Bench::new(|_| Ok(("[[8]]".to_owned(), Some(50)))).starting_anywhere();
     let row = bench.run().await.unwrap();
     assert_eq!(row.measure.ending, SearchEnding::VanillaWrong);
     assert_eq!(row.result, None);
