@@ -11,12 +11,52 @@ use crate::{lora::Lora, tensors::to_tensor};
 
 /// y = x Wᵀ + b
 #[derive(Debug)]
-struct Linear {
-    name: String,
+pub(crate) struct Linear {
+    pub(crate) name: String,
     /// out × in
-    weight: Tensor,
+    pub(crate) weight: Tensor,
     /// out
-    bias: Option<Tensor>,
+    pub(crate) bias: Option<Tensor>,
+}
+
+/// Projections of the same input that lie one below the other in memory, so that a pass without
+/// gradients computes them with one product. Each part is a view of the whole.
+#[derive(Debug)]
+pub(crate) struct Joined<const N: usize> {
+    /// Σ out × in
+    pub(crate) weight: Tensor,
+    /// Σ out
+    pub(crate) bias: Option<Tensor>,
+    pub(crate) parts: [Linear; N],
+}
+
+impl<const N: usize> Joined<N> {
+    fn new(parts: [Linear; N]) -> Self {
+        let weights: Vec<&Tensor> = parts.iter().map(|part| &part.weight).collect();
+        let weight = Tensor::cat(&weights, 0);
+        let bias = parts.iter().any(|part| part.bias.is_some()).then(|| {
+            let of = |part: &Linear| match &part.bias {
+                Some(bias) => bias.shallow_clone(),
+                None => part.weight.zeros_like().sum_dim_intlist(1, false, None),
+            };
+            Tensor::cat(&parts.iter().map(of).collect::<Vec<_>>(), 0)
+        });
+        let mut from = 0;
+        let parts = parts.map(|part| {
+            let rows = part.weight.size()[0];
+            let view = Linear {
+                weight: weight.narrow(0, from, rows),
+                ..part
+            };
+            from += rows;
+            view
+        });
+        Self {
+            weight,
+            bias,
+            parts,
+        }
+    }
 }
 
 impl Linear {
@@ -35,10 +75,10 @@ impl Linear {
 
 /// y = x / √(mean x² + ε) · w, the root in `f32` also on `bf16`.
 #[derive(Debug)]
-struct Norm {
+pub(crate) struct Norm {
     /// E
-    weight: Tensor,
-    eps: f64,
+    pub(crate) weight: Tensor,
+    pub(crate) eps: f64,
 }
 
 impl Norm {
@@ -50,16 +90,15 @@ impl Norm {
 }
 
 #[derive(Debug)]
-struct Block {
-    attention_norm: Norm,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    o: Linear,
-    mlp_norm: Norm,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+pub(crate) struct Block {
+    pub(crate) attention_norm: Norm,
+    /// Queries, keys, values.
+    pub(crate) qkv: Joined<3>,
+    pub(crate) o: Linear,
+    pub(crate) mlp_norm: Norm,
+    /// Gate and what it lets through.
+    pub(crate) gate_up: Joined<2>,
+    pub(crate) down: Linear,
 }
 
 /// What a forward pass reads.
@@ -96,15 +135,15 @@ impl Turn<'_> {
 pub struct Llama {
     config: Config,
     device: Device,
-    kind: Kind,
+    pub(crate) kind: Kind,
     /// V × E
-    embedding: Tensor,
-    blocks: Vec<Block>,
-    norm: Norm,
+    pub(crate) embedding: Tensor,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) norm: Norm,
     /// V × E
     head: Tensor,
     /// Angles a position, D/2 of them, `f32`.
-    frequencies: Tensor,
+    pub(crate) frequencies: Tensor,
 }
 
 impl Llama {
@@ -149,13 +188,17 @@ impl Llama {
             let at = |part: &str| format!("model.layers.{layer}.{part}");
             Ok(Block {
                 attention_norm: norm(&at("input_layernorm.weight"))?,
-                q: linear(at("self_attn.q_proj"), queries, e)?,
-                k: linear(at("self_attn.k_proj"), keys, e)?,
-                v: linear(at("self_attn.v_proj"), keys, e)?,
+                qkv: Joined::new([
+                    linear(at("self_attn.q_proj"), queries, e)?,
+                    linear(at("self_attn.k_proj"), keys, e)?,
+                    linear(at("self_attn.v_proj"), keys, e)?,
+                ]),
                 o: linear(at("self_attn.o_proj"), e, queries)?,
                 mlp_norm: norm(&at("post_attention_layernorm.weight"))?,
-                gate: linear(at("mlp.gate_proj"), f, e)?,
-                up: linear(at("mlp.up_proj"), f, e)?,
+                gate_up: Joined::new([
+                    linear(at("mlp.gate_proj"), f, e)?,
+                    linear(at("mlp.up_proj"), f, e)?,
+                ]),
                 down: linear(at("mlp.down_proj"), e, f)?,
             })
         };
@@ -180,6 +223,22 @@ impl Llama {
             embedding,
             head,
         })
+    }
+
+    /// Adds an adapter to the weights for good, `strength` times: what follows costs no more than the
+    /// model alone.
+    pub fn merge(&mut self, lora: &Lora, strength: f64) {
+        tch::no_grad(|| {
+            for block in &mut self.blocks {
+                let joined = block.qkv.parts.iter_mut().chain(&mut block.gate_up.parts);
+                for linear in joined.chain([&mut block.o, &mut block.down]) {
+                    if let Some(m) = lora.matrices.get(&linear.name) {
+                        let product = m.b.matmul(&m.a) * (lora.scale * strength); // out in
+                        let _ = linear.weight.g_add_(&product.to_kind(self.kind));
+                    }
+                }
+            }
+        });
     }
 
     /// Its shape.
@@ -234,7 +293,8 @@ impl Llama {
         let turn = self.turn(tokens);
         let x = x + self.attention(block, &block.attention_norm.forward(x), &turn, lora);
         let n = block.mlp_norm.forward(&x);
-        let inner = block.gate.forward(&n, lora).silu() * block.up.forward(&n, lora); // B T F
+        let [gate, up] = &block.gate_up.parts;
+        let inner = gate.forward(&n, lora).silu() * up.forward(&n, lora); // B T F
         x + block.down.forward(&inner, lora) // B T E
     }
 
@@ -244,9 +304,10 @@ impl Llama {
         #[expect(clippy::cast_possible_wrap, reason = "widths are small")]
         let d = self.config.head_width as i64;
         let heads = |linear: &Linear| linear.forward(x, lora).view([b, t, -1, d]).transpose(1, 2);
-        let q = turn.apply(&heads(&block.q)); // B H T D
-        let k = turn.apply(&heads(&block.k)); // B G T D
-        let v = heads(&block.v); // B G T D
+        let [q, k, v] = &block.qkv.parts;
+        let q = turn.apply(&heads(q)); // B H T D
+        let k = turn.apply(&heads(k)); // B G T D
+        let v = heads(v); // B G T D
         // softmax(q kᵀ / √D) v; each key head serves H/G query heads.
         let attended = Tensor::scaled_dot_product_attention(
             &q,

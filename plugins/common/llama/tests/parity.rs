@@ -10,7 +10,7 @@
 
 use std::path::Path;
 
-use tale_llama::{Device, Llama, Tokens};
+use tale_llama::{Cache, Device, Drawing, Llama, Piece, Request, Tokens, generate};
 use tale_weights::Model;
 use tch::{Kind, Tensor, no_grad};
 
@@ -49,6 +49,13 @@ fn check(name: &str) {
     assert!(largest < TOLERANCE, "{largest}");
     assert!((sum / expected_sum - 1.0).abs() < 1e-5);
 
+    let tokens: Vec<u32> = list("greedy")
+        .iter()
+        .map(|&id| id.try_into().unwrap())
+        .collect();
+    let (prompt, text) = tokens.split_at(tokens.len() - 64);
+    through_the_cache(&model, prompt, text);
+
     let greedy = list("greedy");
     for length in greedy.len() - 64..greedy.len() {
         let next = logits(&model, &greedy[..length])
@@ -56,6 +63,48 @@ fn check(name: &str) {
             .argmax(-1, false)
             .int64_value(&[]);
         assert_eq!(next, greedy[length], "token {length}");
+    }
+}
+
+/// The same greedy text over keys and values that are kept: in pieces, beside others, after a start
+/// that is shared.
+fn through_the_cache(model: &Llama, prompt: &[u32], text: &[u32]) {
+    let whole = |prompts: &[Vec<u32>], batch| {
+        let request = Request {
+            prompts,
+            ends: &[],
+            max_tokens: text.len(),
+            batch,
+            drawing: Drawing::GREEDY,
+        };
+        generate(model, None, &request, || true)
+    };
+    let alone = whole(&[prompt.to_vec()], 1);
+    assert_eq!(alone[0].tokens, text, "alone");
+    // Texts of other lengths, which begin alike; more than are computed together.
+    let prompts: Vec<Vec<u32>> = [&text[..0], &text[..3], &text[..9], &text[..1], &text[..30]]
+        .map(|more| [prompt, more].concat())
+        .to_vec();
+    for batch in [5, 2] {
+        for (prompt, answer) in prompts.iter().zip(whole(&prompts, batch)) {
+            let done = prompt.len() - prompts[0].len();
+            let length = text.len() - done;
+            assert_eq!(answer.tokens[..length], text[done..], "beside others");
+        }
+    }
+    let mut cache = Cache::new(model, 3, 512);
+    for piece in prompt.chunks(3) {
+        let piece = Piece {
+            lane: 2,
+            tokens: piece,
+            wants_logits: true,
+        };
+        let logits = model.extend(&mut cache, &[piece], None);
+        assert_eq!(logits.size()[0], 1);
+        if cache.length(2) == prompt.len() {
+            let next = logits.get(0).argmax(-1, false).int64_value(&[]);
+            assert_eq!(next, i64::from(text[0]), "in pieces");
+        }
     }
 }
 
