@@ -65,7 +65,8 @@ pub(crate) fn set_up() -> Result<Option<PathBuf>> {
 const WAY_OUT: &str = "cannot fetch libtorch (your own would do as well: `pip install torch==2.11.0` and \
                        `export LIBTORCH_USE_PYTORCH=1`, or `export LIBTORCH=FOLDER`)";
 
-fn cache() -> Result<PathBuf> {
+/// The user's cache directory.
+pub(crate) fn cache() -> Result<PathBuf> {
     let set = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)

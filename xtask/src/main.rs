@@ -25,7 +25,8 @@ Commands:
   build   build everything in release; arguments go to `cargo build`
   demo    set up, build, fetch the model and run examples/quickstart.toml; arguments go to `tale run`
   test    set up and run all checks and tests; arguments choose steps (see `cargo xtask test --list`)
-  parity  make the parity fixtures anew with PyTorch, Transformers and PEFT (gigabytes) and test them
+  parity  make the parity fixtures anew with PyTorch and PEFT (gigabytes), compare them, repeat the
+          comparisons, run TRL; `--python PATH` takes an environment of yours, `--bless` keeps them
   tidy    check the rules of the house that no compiler knows
   bench   run the benchmarks; arguments go to `cargo bench`
   deny    check licences, sources and advisories of all dependencies (needs cargo-deny)
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
         Some("build") => chores::build(&arguments),
         Some("demo") => chores::demo(&arguments),
         Some("test") => chores::test(&arguments),
-        Some("parity") => parity::parity(),
+        Some("parity") => parity::parity(&arguments),
         Some("tidy") => tidy::tidy(),
         Some("bench") => chores::bench(&arguments),
         Some("deny") => chores::deny(&arguments),

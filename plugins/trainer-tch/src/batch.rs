@@ -5,7 +5,9 @@
 use tale_llama::{Device, Tokens};
 use tch::{Kind, Tensor};
 
-use crate::{options::Settings, pairs::Pair, random::Random};
+use tale_training::Pair;
+
+use crate::{options::Settings, random::Random};
 
 /// The pairs of optimiser step `step`, by index, shortest first.
 ///

@@ -11,10 +11,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tale_api::{Error, ErrorKind, Result};
 use tale_llama::{Device, Lora, to_array, to_tensor};
+use tale_training::unwritable;
 use tale_weights::{adapter::Adapter, read_tensors, write_tensors};
 use tch::{Kind, Tensor};
 
-use crate::{adamw::Moments, metrics::unwritable};
+use crate::adamw::Moments;
 
 /// Checkpoints that are kept: the last one, and one before it in case the disk ate that.
 const KEPT: usize = 2;

@@ -10,10 +10,11 @@ use tale_api::TrainMethod;
 use tale_llama::{Llama, Lora, token_scores};
 use tch::{Kind, Tensor, no_grad};
 
+use tale_training::Pair;
+
 use crate::{
     batch::{Part, parts},
     options::Settings,
-    pairs::Pair,
 };
 
 /// Sums over what has been computed of a batch.

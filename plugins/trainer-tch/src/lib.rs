@@ -8,14 +8,11 @@ mod adamw;
 mod batch;
 mod checkpoint;
 mod gradients;
-mod metrics;
 mod options;
-mod pairs;
 #[cfg(test)]
 mod parity;
 mod random;
 mod schedule;
-mod tensorboard;
 mod trainer;
 mod training;
 

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use tale_api::{Error, ErrorKind, Result, TrainMethod};
+use tale_training::{Schedule, TooLong};
 
 /// The options of both components; what is absent takes the method's default.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -47,28 +48,6 @@ pub struct Options {
     pub reference: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta: Option<f64>,
-}
-
-/// How the learning rate falls after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// In a line to zero.
-    Linear,
-    /// In half a cosine to zero.
-    Cosine,
-    /// Not at all.
-    Constant,
-}
-
-/// What becomes of a pair that is longer than `max_length`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TooLong {
-    /// Left out, and counted.
-    Drop,
-    /// Its answers are cut, and it is counted.
-    Cut,
 }
 
 /// Options with every default in its place.

@@ -8,14 +8,14 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Deserialize;
 use tale_api::TrainMethod;
 use tale_llama::{Device, Llama, Lora, Tokens, to_array};
+use tale_training::{Pair, Schedule};
 use tale_weights::{Model, adapter::Adapter};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{
     adamw::{self, Moments},
     gradients::accumulate,
-    options::{Options, Schedule, Settings},
-    pairs::Pair,
+    options::{Options, Settings},
 };
 
 #[derive(Deserialize)]

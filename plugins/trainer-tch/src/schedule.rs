@@ -1,6 +1,8 @@
 //! The learning rate of a step.
 
-use crate::options::{Schedule, Settings};
+use tale_training::Schedule;
+
+use crate::options::Settings;
 
 /// The rate of `step` (from 0) of `total`: it rises in a line over the warm-up's share of the steps,
 /// then falls, as Transformers' schedules do.

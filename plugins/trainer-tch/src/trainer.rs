@@ -1,14 +1,10 @@
 //! The component: options in, a thread that trains, a report out.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use tale_api::{
     CreateEnv, Error, ErrorKind, Events, Result, TrainEvent, TrainJob, TrainMethod, TrainReport,
     Trainer, async_trait,
 };
+use tale_training::{Cancel, with_hyperparameters};
 
 use crate::{
     options::{Options, Settings},
@@ -59,29 +55,8 @@ impl TchTrainer {
                 ),
             ));
         }
-        let merged = serde_json::to_value(&self.options).and_then(|mut options| {
-            for (name, value) in &job.hyperparameters {
-                options[name] = value.clone();
-            }
-            serde_json::from_value(options)
-        });
-        let options = merged.map_err(|e| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                "unknown or ill-typed hyperparameter",
-            )
-            .caused_by(&e)
-        })?;
+        let options = with_hyperparameters(&self.options, job)?;
         Settings::new(self.method, options)
-    }
-}
-
-/// Tells the training thread that nobody waits for it any more.
-struct Cancel(Arc<AtomicBool>);
-
-impl Drop for Cancel {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -89,8 +64,9 @@ impl Drop for Cancel {
 impl Trainer for TchTrainer {
     async fn train(&self, job: TrainJob, events: Events<TrainEvent>) -> Result<TrainReport> {
         let settings = self.settings(&job)?;
-        let cancel = Cancel(Arc::new(AtomicBool::new(false)));
-        let cancelled = Arc::clone(&cancel.0);
+        // Lives as long as somebody waits.
+        let cancel = Cancel::default();
+        let cancelled = cancel.flag();
         let work = tokio::task::spawn_blocking(move || {
             training::run(&settings, &job, &events, &cancelled)
         });

@@ -3,20 +3,21 @@
 use std::{
     any::Any,
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
+    fs,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tale_api::{
     CheckpointRef, Error, ErrorKind, Events, Result, TrainEvent, TrainJob, TrainReport,
 };
-use tale_chat_template::ChatTemplate;
 use tale_llama::{Llama, Lora, device, limit_threads};
+use tale_training::{
+    Line, Metrics, Pair, Pairs, Wanted, diverged, done_before, given_up, identity, keep_report,
+    lock, read_for, unwritable, write_adapter,
+};
 use tale_weights::{Config, Model};
 
 use crate::{
@@ -24,12 +25,19 @@ use crate::{
     batch,
     checkpoint::{self, Checkpoint, Progress},
     gradients::{self, Outcome},
-    metrics::{Line, Metrics, unwritable},
     options::Settings,
-    pairs::{self, Pair, Pairs},
     random::Random,
     schedule::learning_rate,
 };
+
+/// Settings that change nothing but a training's speed and the place of its checkpoints.
+const FREE: &[&str] = &[
+    "device",
+    "threads",
+    "micro_batch_tokens",
+    "activation_checkpointing",
+    "checkpoint_steps",
+];
 
 /// Trains, or goes on where an earlier training of the same job ended.
 pub(crate) fn run(
@@ -39,34 +47,19 @@ pub(crate) fn run(
     cancelled: &AtomicBool,
 ) -> Result<TrainReport> {
     let output = &job.output_dir;
-    let identity = identity(settings, job)?;
+    let identity = identity(settings, FREE, job)?;
     fs::create_dir_all(output).map_err(|e| unwritable(output, &e))?;
     let _lock = lock(output, cancelled)?;
     if let Some(report) = done_before(output, &identity)? {
         return Ok(report);
     }
     let base = Model::open(&job.base_model)?;
-    let vocabulary = base.vocabulary()?;
-    let template = vocabulary.chat_template.clone().ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidData,
-            format!("`{}` has no chat template", job.base_model.display()),
-        )
-        .hint("it may be a base model; take an instruct model")
-    })?;
-    let template = ChatTemplate::new(
-        template,
-        vocabulary.bos.clone(),
-        vocabulary.eos.clone(),
-        None,
-    )?;
-    let pairs = pairs::read(
-        &job.pairs,
-        settings,
-        base.config().context,
-        &vocabulary,
-        &template,
-    )?;
+    let wanted = Wanted {
+        method: settings.method,
+        max_length: settings.max_length,
+        too_long: settings.too_long,
+    };
+    let pairs = read_for(&base, &job.pairs, &wanted)?;
     limit_threads(settings.threads);
     let model = Llama::load(&base, device(&settings.device)?)?;
     let mut state = State::new(settings, job, &model)?;
@@ -75,10 +68,7 @@ pub(crate) fn run(
     let mut micro_batch_tokens = settings.micro_batch_tokens;
     while state.progress.step < total {
         if cancelled.load(Ordering::Relaxed) {
-            return Err(Error::new(
-                ErrorKind::Cancelled,
-                "the training was given up",
-            ));
+            return Err(given_up());
         }
         let start = Instant::now();
         let indices = batch::indices(&pairs.pairs, settings, job.seed, state.progress.step);
@@ -86,18 +76,7 @@ pub(crate) fn run(
         let loss = state.gradients(&model, settings, &chosen, &mut micro_batch_tokens)?;
         let line = state.step(settings, total, &loss, start);
         metrics.write(&line)?;
-        events.send(TrainEvent::Step {
-            step: line.step,
-            total_steps: total,
-            loss: line.loss,
-            tokens_per_s: line.tokens_per_s,
-            metrics: line
-                .more
-                .iter()
-                .map(|(name, &value)| (name.clone(), value))
-                .chain([("left_s".to_owned(), line.left_s)])
-                .collect(),
-        });
+        events.send(line.event(total));
         if line.step.is_multiple_of(settings.checkpoint_steps) || line.step == total {
             let path = checkpoint::save(output, &state.progress, &state.lora, &state.moments)?;
             events.send(TrainEvent::Checkpoint {
@@ -243,11 +222,6 @@ impl State {
     }
 }
 
-fn diverged(step: u64, loss: f64) -> Error {
-    Error::new(ErrorKind::InvalidData, format!("the loss of step {step} is {loss}"))
-        .hint("the last checkpoint is as it was; lower `learning_rate`, and check the pairs and that the base model answers sensibly")
-}
-
 fn is_out_of_memory(panic: &(dyn Any + Send)) -> bool {
     // tch panics with the error's text; libtorch has no other mark of it.
     let text = panic
@@ -261,135 +235,8 @@ fn is_out_of_memory(panic: &(dyn Any + Send)) -> bool {
     })
 }
 
-/// What makes two jobs the same: all that changes the result but the seed's luck with rounding.
-fn identity(settings: &Settings, job: &TrainJob) -> Result<serde_json::Value> {
-    let pairs = fs::read(&job.pairs).map_err(|e| {
-        let kind = if e.kind() == std::io::ErrorKind::NotFound {
-            ErrorKind::NotFound
-        } else {
-            ErrorKind::InvalidData
-        };
-        Error::new(
-            kind,
-            format!("cannot read the pairs `{}`", job.pairs.display()),
-        )
-        .caused_by(&e)
-    })?;
-    let digest: String = Sha256::digest(pairs)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let mut settings = json!(settings);
-    for free in [
-        "device",
-        "threads",
-        "micro_batch_tokens",
-        "activation_checkpointing",
-        "checkpoint_steps",
-    ] {
-        settings[free].take();
-    }
-    let base = job
-        .base_model
-        .canonicalize()
-        .unwrap_or_else(|_| job.base_model.clone());
-    Ok(json!({"base_model": base, "pairs_sha256": digest, "seed": job.seed, "settings": settings}))
-}
-
-/// One training in a folder at a time. One of this process that was given up ends after its step,
-/// and is waited for.
-fn lock(output: &Path, cancelled: &AtomicBool) -> Result<File> {
-    let path = output.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(|e| unwritable(&path, &e))?;
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::Error(e)) => return Err(unwritable(&path, &e)),
-            Err(TryLockError::WouldBlock) => {
-                let owner = fs::read_to_string(&path).unwrap_or_default();
-                if owner != std::process::id().to_string() {
-                    return Err(Error::new(
-                        ErrorKind::InvalidInput,
-                        format!(
-                            "another training works in `{}` (process {owner})",
-                            output.display()
-                        ),
-                    )
-                    .hint("let it end, or choose another folder"));
-                }
-                if cancelled.load(Ordering::Relaxed) {
-                    return Err(Error::new(
-                        ErrorKind::Cancelled,
-                        "the training was given up",
-                    ));
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-    }
-    fs::write(&path, std::process::id().to_string()).map_err(|e| unwritable(&path, &e))?;
-    Ok(file)
-}
-
-/// The report of the same job if it is done; an error if the folder belongs to another job.
-fn done_before(output: &Path, identity: &serde_json::Value) -> Result<Option<TrainReport>> {
-    let (job, report) = (output.join("job.json"), output.join("report.json"));
-    let read = |path: &Path| {
-        fs::read_to_string(path)
-            .ok()
-            .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
-    };
-    match read(&job) {
-        Some(known) if known != *identity => {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "`{}` holds another training: {}",
-                    output.display(),
-                    difference(&known, identity)
-                ),
-            )
-            .hint("choose another folder, or remove this one"));
-        }
-        Some(_) => {}
-        None => fs::write(&job, format!("{identity:#}\n")).map_err(|e| unwritable(&job, &e))?,
-    }
-    Ok(read(&report).and_then(|report| serde_json::from_value(report).ok()))
-}
-
-/// Names the keys that differ.
-fn difference(known: &serde_json::Value, now: &serde_json::Value) -> String {
-    let flat = |value: &serde_json::Value| -> BTreeMap<String, serde_json::Value> {
-        let top = value
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| *name != "settings");
-        let inner = value["settings"].as_object().into_iter().flatten();
-        top.chain(inner)
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    let (known, now) = (flat(known), flat(now));
-    let differ = now
-        .iter()
-        .filter(|(name, value)| known.get(*name) != Some(value))
-        .map(|(name, _)| format!("`{name}`"));
-    differ.collect::<Vec<_>>().join(", ")
-}
-
 fn finish(output: &Path, config: &Config, state: &State, pairs: &Pairs) -> Result<TrainReport> {
-    let adapter = state.lora.to_adapter();
-    let folder = output.join("adapter");
-    adapter.write(&folder)?;
-    // For llama.cpp, whose plugin takes it as its option `lora`.
-    adapter.write_gguf(config, &output.join("adapter.gguf"))?;
+    let folder = write_adapter(output, config, &state.lora.to_adapter())?;
     let Progress {
         step,
         tokens,
@@ -413,12 +260,6 @@ fn finish(output: &Path, config: &Config, state: &State, pairs: &Pairs) -> Resul
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
     };
-    let path = output.join("report.json");
-    let partial = output.join("report.json.part");
-    serde_json::to_string_pretty(&report)
-        .map_err(std::io::Error::from)
-        .and_then(|text| fs::write(&partial, text))
-        .and_then(|()| fs::rename(&partial, &path))
-        .map_err(|e| unwritable(&path, &e))?;
+    keep_report(output, &report)?;
     Ok(report)
 }

@@ -7,12 +7,31 @@ use std::{
     path::Path,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tale_api::{Error, ErrorKind, Message, Result, TrainMethod};
 use tale_chat_template::ChatTemplate;
-use tale_weights::Vocabulary;
+use tale_weights::{Model, Vocabulary};
 
-use crate::options::{Settings, TooLong};
+/// What becomes of a pair that is longer than the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TooLong {
+    /// Left out, and counted.
+    Drop,
+    /// Its answers are cut, and it is counted.
+    Cut,
+}
+
+/// Which pairs a training takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Preferences need both answers.
+    pub method: TrainMethod,
+    /// Tokens of prompt and answer at most. Absent: the model's context.
+    pub max_length: Option<usize>,
+    /// What becomes of longer ones.
+    pub too_long: TooLong,
+}
 
 /// A line of the file; what else it holds is not read.
 #[derive(Debug, Deserialize)]
@@ -25,32 +44,58 @@ struct Line {
 
 /// A pair ready for the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pair {
-    pub(crate) prompt: Vec<u32>,
+pub struct Pair {
+    /// As the chat template renders it, up to where the answer begins.
+    pub prompt: Vec<u32>,
     /// With the token that ends an answer.
-    pub(crate) chosen: Vec<u32>,
+    pub chosen: Vec<u32>,
     /// The same; empty in supervised training.
-    pub(crate) rejected: Vec<u32>,
+    pub rejected: Vec<u32>,
 }
 
 impl Pair {
     /// Tokens that are computed for it: the prompt once.
-    pub(crate) fn length(&self) -> usize {
+    #[must_use]
+    pub fn length(&self) -> usize {
         self.prompt.len() + self.chosen.len() + self.rejected.len()
     }
 
     /// Tokens that are learnt from.
-    pub(crate) fn targets(&self) -> usize {
+    #[must_use]
+    pub fn targets(&self) -> usize {
         self.chosen.len() + self.rejected.len()
     }
 }
 
 /// What was read.
 #[derive(Debug)]
-pub(crate) struct Pairs {
-    pub(crate) pairs: Vec<Pair>,
+pub struct Pairs {
+    /// In the order of the file.
+    pub pairs: Vec<Pair>,
     /// Lines left out or cut, by reason.
-    pub(crate) skipped: BTreeMap<String, u64>,
+    pub skipped: BTreeMap<String, u64>,
+}
+
+/// Reads a file of pairs as the tokens of a base model.
+///
+/// # Errors
+/// [`InvalidData`](ErrorKind::InvalidData): the base has no chat template, or as [`read`].
+pub fn read_for(base: &Model, path: &Path, wanted: &Wanted) -> Result<Pairs> {
+    let vocabulary = base.vocabulary()?;
+    let template = vocabulary.chat_template.clone().ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidData,
+            format!("`{}` has no chat template", base.path().display()),
+        )
+        .hint("it may be a base model; take an instruct model")
+    })?;
+    let template = ChatTemplate::new(
+        template,
+        vocabulary.bos.clone(),
+        vocabulary.eos.clone(),
+        None,
+    )?;
+    read(path, wanted, base.config().context, &vocabulary, &template)
 }
 
 /// Reads a file of pairs.
@@ -58,9 +103,9 @@ pub(crate) struct Pairs {
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound); [`InvalidData`](ErrorKind::InvalidData): a broken line, with
 /// `file` and `line`, or no usable pair.
-pub(crate) fn read(
+fn read(
     path: &Path,
-    settings: &Settings,
+    wanted: &Wanted,
     context: usize,
     vocabulary: &Vocabulary,
     template: &ChatTemplate,
@@ -73,8 +118,8 @@ pub(crate) fn read(
         };
         Error::new(kind, format!("cannot open the pairs `{}`", path.display())).caused_by(&e)
     })?;
-    let limit = settings.max_length.unwrap_or(context).min(context);
-    let is_dpo = settings.method == TrainMethod::Dpo;
+    let limit = wanted.max_length.unwrap_or(context).min(context);
+    let is_dpo = wanted.method == TrainMethod::Dpo;
     let mut found = Pairs {
         pairs: Vec::new(),
         skipped: BTreeMap::new(),
@@ -125,7 +170,7 @@ pub(crate) fn read(
         };
         if pair.prompt.len() + pair.chosen.len().max(pair.rejected.len()) > limit {
             let room = limit.saturating_sub(pair.prompt.len());
-            if settings.too_long == TooLong::Drop || room == 0 {
+            if wanted.too_long == TooLong::Drop || room == 0 {
                 skip("longer than the limit");
                 continue;
             }

@@ -8,34 +8,56 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tale_api::{Error, ErrorKind, Result};
+use tale_api::{Error, ErrorKind, Result, TrainEvent};
 
 use crate::tensorboard::EventFile;
 
 /// A line of `metrics.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Line {
-    pub(crate) step: u64,
-    pub(crate) loss: f64,
-    pub(crate) tokens_per_s: f64,
+pub struct Line {
+    /// Optimiser steps done, from 1.
+    pub step: u64,
+    /// Mean loss of the step.
+    pub loss: f64,
+    /// Tokens computed a second.
+    pub tokens_per_s: f64,
     /// Seconds that the steps left will take at this speed.
-    pub(crate) left_s: f64,
+    pub left_s: f64,
+    /// What else there is, by name.
     #[serde(flatten)]
-    pub(crate) more: BTreeMap<String, f64>,
+    pub more: BTreeMap<String, f64>,
 }
 
 /// The open files.
 #[derive(Debug)]
-pub(crate) struct Metrics {
+pub struct Metrics {
     path: PathBuf,
     lines: File,
     events: EventFile,
 }
 
+impl Line {
+    /// The event that tells of the step.
+    #[must_use]
+    pub fn event(&self, total_steps: u64) -> TrainEvent {
+        let left = ("left_s".to_owned(), self.left_s);
+        TrainEvent::Step {
+            step: self.step,
+            total_steps,
+            loss: self.loss,
+            tokens_per_s: self.tokens_per_s,
+            metrics: self.more.clone().into_iter().chain([left]).collect(),
+        }
+    }
+}
+
 impl Metrics {
     /// Opens the files of a training that goes on after `done` steps: lines of later steps, which
     /// will be made again, are taken out.
-    pub(crate) fn open(folder: &Path, done: u64) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn open(folder: &Path, done: u64) -> Result<Self> {
         let path = folder.join("metrics.jsonl");
         let failed = |e: std::io::Error| unwritable(&path, &e);
         let mut kept = String::new();
@@ -60,7 +82,11 @@ impl Metrics {
         })
     }
 
-    pub(crate) fn write(&mut self, line: &Line) -> Result<()> {
+    /// Adds a step.
+    ///
+    /// # Errors
+    /// [`ResourceExhausted`](ErrorKind::ResourceExhausted): the disk is full.
+    pub fn write(&mut self, line: &Line) -> Result<()> {
         let mut text = serde_json::to_string(line)
             .map_err(std::io::Error::from)
             .map_err(|e| unwritable(&self.path, &e))?;
@@ -80,7 +106,9 @@ impl Metrics {
     }
 }
 
-pub(crate) fn unwritable(path: &Path, cause: &std::io::Error) -> Error {
+/// The error of a file that cannot be written; a full disk is told from other reasons.
+#[must_use]
+pub fn unwritable(path: &Path, cause: &std::io::Error) -> Error {
     let full = matches!(
         cause.kind(),
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
