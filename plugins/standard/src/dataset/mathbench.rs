@@ -159,7 +159,7 @@ impl MathBench {
         let about = DatasetInfo {
             name: "mathbench".to_owned(),
             license: Some("Apache-2.0".to_owned()),
-            source: Some("https://github.com/open-compass/MathBench".to_owned()),
+            source: Some("https://arxiv.org/abs/2405.12209".to_owned()),
             ..DatasetInfo::default()
         };
         Ok(FileDataset::new(parts, about))
