@@ -28,7 +28,7 @@ tale_api::define_plugin! {
             include_str!("../schemas/dataset.gsm8k.json");
         dataset "gsm8k-zero" => Gsm8kZero::create,
             "GSM8K-Zero: questions that hold their own answer",
-            include_str!("../schemas/dataset.gsm8k-zero.json");
+            include_str!("../schemas/dataset.gsm8k.json");
         dataset "inline" => Inline::create,
             "Questions written in the manifest",
             include_str!("../schemas/dataset.inline.json");

@@ -7,8 +7,7 @@ use tale_api::AnswerKind;
 
 use crate::{
     dataset::{
-        GpqaOptions, Gsm8kOptions, Gsm8kZeroOptions, InlineOptions, MathBenchOptions,
-        PublishedOptions, TableOptions,
+        GpqaOptions, Gsm8kOptions, InlineOptions, MathBenchOptions, PublishedOptions, TableOptions,
     },
     estimator::{FixedOptions, LearnedOptions, NoEstimateOptions, ZeroShotOptions},
     feasibility::{MajorityOptions, NoOptions},
@@ -25,7 +24,6 @@ pub(crate) fn answer_kind(_: &mut SchemaGenerator) -> Schema {
 fn each_schema_is_that_of_its_options() {
     let schemas = [
         ("dataset.gsm8k", schema_for!(Gsm8kOptions)),
-        ("dataset.gsm8k-zero", schema_for!(Gsm8kZeroOptions)),
         ("dataset.inline", schema_for!(InlineOptions)),
         ("dataset.mathbench", schema_for!(MathBenchOptions)),
         ("dataset.gpqa", schema_for!(GpqaOptions)),

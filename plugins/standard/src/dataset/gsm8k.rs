@@ -10,13 +10,12 @@ use super::{
     mapping::json_error,
 };
 
-/// Options of `gsm8k`.
+/// Options of `gsm8k` and `gsm8k-zero`.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Gsm8kOptions {
-    /// The JSONL file (`train.jsonl`, `test.jsonl` or a part of one), relative to the manifest's
-    /// folder.
+    /// The authors' JSONL file, or a part of it, relative to the manifest's folder.
     pub path: PathBuf,
     /// What happens at a record that cannot be read.
     #[serde(default)]
@@ -24,14 +23,22 @@ pub struct Gsm8kOptions {
 }
 
 impl Gsm8kOptions {
-    fn reading(&self) -> Reading {
-        Reading {
+    /// The file, whose lines are `records`.
+    pub(super) fn open<R: Records>(
+        &self,
+        records: R,
+        about: DatasetInfo,
+        env: &CreateEnv,
+    ) -> Result<FileDataset<R>> {
+        let reading = Reading {
             form: Form::Jsonl,
             on_error: self.on_error,
             max_record_bytes: MAX_LINE_BYTES,
             group_rows: None,
             is_plain: false,
-        }
+        };
+        let file = DataFile::named(&self.path, env, &reading)?;
+        Ok(FileDataset::of(file, records, about))
     }
 }
 
@@ -46,14 +53,13 @@ impl Gsm8k {
     /// [`NotFound`](tale_api::ErrorKind::NotFound) where there is no such file.
     #[expect(clippy::unused_async, reason = "the form of a component's constructor")]
     pub async fn create(options: Gsm8kOptions, env: CreateEnv) -> Result<FileDataset<Self>> {
-        let file = DataFile::named(&options.path, &env, &options.reading())?;
         let about = DatasetInfo {
             name: "gsm8k".to_owned(),
             license: Some("MIT".to_owned()),
             source: Some("https://github.com/openai/grade-school-math".to_owned()),
             ..DatasetInfo::default()
         };
-        Ok(FileDataset::of(file, Self, about))
+        options.open(Self, about, &env)
     }
 }
 

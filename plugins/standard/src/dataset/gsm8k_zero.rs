@@ -1,39 +1,15 @@
 //! The data set `gsm8k-zero`: questions that answer themselves (arXiv 2401.11467).
 
-use std::{borrow::Cow, path::PathBuf};
+use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tale_api::{CreateEnv, DatasetInfo, Question, Result};
 
 use super::{
-    DataFile, FileDataset, Form, MAX_LINE_BYTES, OnError, Reading, Records, broken,
+    FileDataset, Gsm8kOptions, Records, broken,
     mapping::{json_error, whole_if_whole},
 };
-
-/// Options of `gsm8k-zero`.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Gsm8kZeroOptions {
-    /// The JSONL file, relative to the manifest's folder.
-    pub path: PathBuf,
-    /// What happens at a record that cannot be read.
-    #[serde(default)]
-    pub on_error: OnError,
-}
-
-impl Gsm8kZeroOptions {
-    fn reading(&self) -> Reading {
-        Reading {
-            form: Form::Jsonl,
-            on_error: self.on_error,
-            max_record_bytes: MAX_LINE_BYTES,
-            group_rows: None,
-            is_plain: false,
-        }
-    }
-}
 
 /// GSM8K-Zero as its authors publish it: `question`, and `answer` as a JSON number.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +21,7 @@ impl Gsm8kZero {
     /// # Errors
     /// [`NotFound`](tale_api::ErrorKind::NotFound) where there is no such file.
     #[expect(clippy::unused_async, reason = "the form of a component's constructor")]
-    pub async fn create(options: Gsm8kZeroOptions, env: CreateEnv) -> Result<FileDataset<Self>> {
-        let file = DataFile::named(&options.path, &env, &options.reading())?;
+    pub async fn create(options: Gsm8kOptions, env: CreateEnv) -> Result<FileDataset<Self>> {
         let about = DatasetInfo {
             name: "gsm8k-zero".to_owned(),
             // Its repository names no licence, so neither do we.
@@ -54,7 +29,7 @@ impl Gsm8kZero {
             source: Some("https://github.com/d223302/Over-Reasoning-of-LLMs".to_owned()),
             ..DatasetInfo::default()
         };
-        Ok(FileDataset::of(file, Self, about))
+        options.open(Self, about, &env)
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`FileDataset`] does the reading, whatever the form of the files; what a record means is a
 //! [`Records`] of a few lines for each data set. Most sets are a [`Table`] whose options are known.
 
+mod choice;
 mod compose;
 mod files;
 mod gpqa;
@@ -11,7 +12,6 @@ mod gsm8k_zero;
 mod inline;
 mod mapping;
 mod mathbench;
-mod options;
 mod published;
 mod table;
 #[cfg(test)]
@@ -26,7 +26,7 @@ use tokio::sync::OnceCell;
 pub use files::{Form, OnError};
 pub use gpqa::{Gpqa, GpqaOptions};
 pub use gsm8k::{Gsm8k, Gsm8kOptions};
-pub use gsm8k_zero::{Gsm8kZero, Gsm8kZeroOptions};
+pub use gsm8k_zero::Gsm8kZero;
 pub use inline::{Inline, InlineOptions, InlineQuestion};
 pub use mathbench::{Level, MathBench, MathBenchOptions};
 pub use published::{CodeSummary, EmpatheticDialogues, Mbpp, PublishedOptions};

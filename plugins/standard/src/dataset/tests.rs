@@ -267,7 +267,7 @@ async fn a_missing_file_and_a_folder_are_named_at_once() {
     let error = Gsm8k::create(missing, folder.env()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
     assert!(error.context_value("file").unwrap().ends_with("no.jsonl"));
-    let itself = Gsm8kZeroOptions {
+    let itself = Gsm8kOptions {
         path: ".".into(),
         on_error: OnError::Stop,
     };
@@ -387,7 +387,7 @@ async fn the_whole_sets_are_read_to_the_last_record() {
             assert!(gold >= 1000, "line {}: {gold}", n + 1);
         }
     }
-    let options = Gsm8kZeroOptions {
+    let options = Gsm8kOptions {
         path: "gsm8k-zero/gsm8k_zero.jsonl".into(),
         on_error: OnError::Stop,
     };
