@@ -1,6 +1,7 @@
 //! From a completion to an outcome.
 
-use tale_api::{AnswerKind, Dataset, Grade, GradeRequest, Question, Verdict};
+use tale_api::{Dataset, GradeRequest, Question, Verdict};
+use tale_grading::api as grading;
 
 use crate::store::{CallRow, Outcome};
 
@@ -43,7 +44,7 @@ pub async fn judge(
             .await?
     } else {
         match &question.gold {
-            Some(gold) => by_kind(question, gold, &call.completion),
+            Some(gold) => grading::grade(question, gold, &call.completion),
             None => return Ok(ungraded(question, &call.completion)),
         }
     };
@@ -59,41 +60,10 @@ pub async fn judge(
     })
 }
 
-fn by_kind(question: &Question, gold: &str, completion: &str) -> Grade {
-    let grade = tale_grading::grade(&tale_grading::GradeRequest {
-        kind: kind(question.kind),
-        completion,
-        gold,
-        choices: question.options.len(),
-        question: Some(&question.text),
-    });
-    let verdict = match grade.verdict {
-        tale_grading::Verdict::Correct => Verdict::Correct,
-        tale_grading::Verdict::Wrong => Verdict::Wrong,
-        tale_grading::Verdict::Undecided => Verdict::Undecided,
-    };
-    Grade {
-        answer: grade.answer,
-        verdict,
-        reason: grade.reason,
-    }
-}
-
 fn ungraded(question: &Question, completion: &str) -> Judgement {
-    let found = tale_grading::extract(kind(question.kind), completion, question.options.len());
     Judgement {
         outcome: Outcome::Ungraded,
-        answer: found.map(|extraction| extraction.answer.into_owned()),
+        answer: grading::answer(question, completion),
         reason: "the question has no gold answer".to_owned(),
-    }
-}
-
-fn kind(kind: AnswerKind) -> tale_grading::AnswerKind {
-    match kind {
-        AnswerKind::Number => tale_grading::AnswerKind::Number,
-        AnswerKind::Choice => tale_grading::AnswerKind::Choice,
-        AnswerKind::Math => tale_grading::AnswerKind::Math,
-        // A kind that a newer data set knows and this version does not is compared as text.
-        _ => tale_grading::AnswerKind::Text,
     }
 }

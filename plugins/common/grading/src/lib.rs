@@ -34,6 +34,8 @@
     reason = "one line a rule reads better than rules joined because they end alike"
 )]
 
+#[cfg(feature = "api")]
+pub mod api;
 mod bleu;
 mod budget;
 mod decimal;

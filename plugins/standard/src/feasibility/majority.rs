@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Deserialize;
 use tale_api::{
-    AnswerKind, CreateEnv, Decision, Error, ErrorKind, Events, Feasibility, FeasibilityRequest,
-    GenerateRequest, Llm, Question, Result,
+    CreateEnv, Decision, Error, ErrorKind, Events, Feasibility, FeasibilityRequest,
+    GenerateRequest, Llm, Question, Result, Verdict,
 };
+use tale_grading::api as grading;
 
 /// Options of [`Majority`].
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -104,31 +105,12 @@ impl Feasibility for Majority {
 /// What other answers are held against: the gold answer; where the data set grades by itself and
 /// has none, the answer that it found right.
 fn gold(question: &Question, right: &str) -> Option<String> {
-    question.gold.clone().or_else(|| {
-        let found = tale_grading::extract(kind(question.kind), right, question.options.len());
-        found.map(|extraction| extraction.answer.into_owned())
-    })
+    let gold = question.gold.clone();
+    gold.or_else(|| grading::answer(question, right))
 }
 
 fn is_right(question: &Question, gold: &str, completion: &str) -> bool {
-    let grade = tale_grading::grade(&tale_grading::GradeRequest {
-        kind: kind(question.kind),
-        completion,
-        gold,
-        choices: question.options.len(),
-        question: Some(&question.text),
-    });
-    grade.verdict == tale_grading::Verdict::Correct
-}
-
-fn kind(kind: AnswerKind) -> tale_grading::AnswerKind {
-    match kind {
-        AnswerKind::Number => tale_grading::AnswerKind::Number,
-        AnswerKind::Choice => tale_grading::AnswerKind::Choice,
-        AnswerKind::Math => tale_grading::AnswerKind::Math,
-        // A kind that a newer data set knows and this version does not is compared as text.
-        _ => tale_grading::AnswerKind::Text,
-    }
+    grading::grade(question, gold, completion).verdict == Verdict::Correct
 }
 
 #[cfg(test)]
