@@ -20,7 +20,10 @@ use crate::{
         Strategy, Sweep, SweepPoint, Work,
     },
     registry::Registry,
-    report::data::{self, DataNote},
+    report::{
+        data::{self, DataNote},
+        plan::PRICES,
+    },
     store::{Store, StoreError},
 };
 
@@ -155,7 +158,7 @@ impl Plan {
             });
         }
         store
-            .set_meta("prices", serde_json::Value::Object(origins).to_string())
+            .set_meta(PRICES, serde_json::Value::Object(origins).to_string())
             .await?;
         let prompts = Arc::new(self.prompts.clone());
         let concurrency = self.manifest.concurrency as usize;

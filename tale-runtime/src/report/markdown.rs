@@ -56,11 +56,7 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
                 .trim_end()
                 .to_owned(),
         );
-        parts.push(
-            "Means per answered sample; Wilson's interval of the accuracy; tokens with the \
-             estimate's against vanilla CoT's on the same questions."
-                .to_owned(),
-        );
+        parts.push(legend(findings));
     }
     if let Some(paired) = table::paired_markdown(summary) {
         parts.push("## Against vanilla CoT, question by question".to_owned());
@@ -129,4 +125,14 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
         summary.version
     ));
     parts.join("\n\n") + "\n"
+}
+
+/// What the table of results counts.
+fn legend(findings: &Findings) -> String {
+    let means = "Means per answered sample; Wilson's interval of the accuracy; tokens with the \
+                 estimate's against vanilla CoT's on the same questions.";
+    match findings.plan.prices() {
+        Some(prices) => format!("{means} Costs are by {}.", words::plain(&prices)),
+        None => means.to_owned(),
+    }
 }

@@ -14,7 +14,7 @@ mod findings;
 mod html;
 mod markdown;
 mod paper;
-mod plan;
+pub(crate) mod plan;
 mod samples;
 mod savings;
 mod search;

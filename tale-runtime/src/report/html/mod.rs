@@ -356,6 +356,7 @@ fn facts(findings: &Findings) -> Vec<Fact> {
     };
     also("Seed", plan.seed.map(|s| s.to_string()));
     also("Cost", summary.totals.cost_usd.map(|c| words::usd(Some(c))));
+    also("Costs by", plan.prices());
     also("Run by", plan.version.as_ref().map(|v| format!("tale {v}")));
     facts.retain(|f| !f.value.is_empty());
     facts

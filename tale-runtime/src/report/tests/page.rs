@@ -71,6 +71,29 @@ fn hostile_text_stays_text() {
 }
 
 #[test]
+fn a_report_says_by_which_prices_costs_were_counted() {
+    let said = |prices: serde_json::Value| {
+        let j = pair(4);
+        j.meta("prices", &prices.to_string());
+        let page = html(&j);
+        let md = fs::read_to_string(j.dir.path().join("report.md")).unwrap();
+        let line = md.lines().find(|l| l.contains("Costs are by"));
+        (page, line.unwrap_or_default().to_owned())
+    };
+    let (page, line) = said(serde_json::json!({ "a": "prices of May", "b": "prices of May" }));
+    assert!(line.ends_with("Costs are by prices of May."), "{line}");
+    assert!(page.contains("Costs by") && page.contains("prices of May"));
+    let (_, line) =
+        said(serde_json::json!({ "a": "prices of May", "b": "prices of the manifest" }));
+    assert!(
+        line.ends_with("Costs are by prices of May (a), prices of the manifest (b)."),
+        "{line}"
+    );
+    let (page, line) = said(serde_json::json!({}));
+    assert!(line.is_empty() && !page.contains("Costs by"), "{line}");
+}
+
+#[test]
 fn page_needs_no_network_and_no_other_file() {
     let page = html(&pair(4));
     for outside in [
