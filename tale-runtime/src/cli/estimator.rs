@@ -13,7 +13,10 @@ use tale_plugin_standard::estimator::{LearnedKind, LearnedModel, Training, quest
 use super::{Exit, Global, Outcome, output};
 use crate::{
     diagnostics::Diagnostic,
-    report::{Judged, Searched, Trial, estimators_markdown, held_out, held_out_median, searched},
+    report::{
+        Judged, Searched, Trial, estimators_markdown, held_out, held_out_median, is_estimated,
+        searched,
+    },
 };
 
 #[derive(Subcommand)]
@@ -188,7 +191,7 @@ impl Samples {
                 return Ok(());
             };
             let digest = question_digest(&sample.question);
-            if sample.method.starts_with("tale-ep") {
+            if is_estimated(&sample.method) {
                 let method = samples.estimates.entry(sample.method).or_default();
                 method.insert(digest, budget);
             } else if let (Some(tokens), Some(right)) = (sample.output_tokens, sample.correct) {

@@ -34,6 +34,7 @@ pub use analysis::{
 };
 pub(crate) use analysis::{
     across::estimators_across,
+    gather::is_estimated,
     ideal::Trial,
     sheets::estimators_markdown,
     training::{Judged, Searched, held_out, held_out_median, searched},

@@ -72,6 +72,14 @@ struct Single {
     unit: String,
 }
 
+impl Single {
+    /// `90.91%`, `109.64 tokens`.
+    fn text(&self) -> String {
+        let space = if self.unit == "%" { "" } else { " " };
+        format!("{}{space}{}", self.value, self.unit)
+    }
+}
+
 static PAPER: LazyLock<Paper> = LazyLock::new(|| {
     toml::from_str(include_str!("../../catalogue/paper.toml"))
         .expect("a test reads the figures that are built in")
@@ -114,17 +122,16 @@ pub(crate) fn estimators_beside_paper(estimators: &[Judged]) -> String {
     let mut text = estimators_markdown(estimators);
     text.push_str("\nIn the paper:\n\n");
     for f in PAPER.figure.iter().filter(|f| f.place.ends_with("A.2")) {
-        let unit = if f.unit == "%" { "" } else { " " };
-        text.push_str(&format!("- {}: {}{unit}{}\n", f.what, f.value, f.unit));
+        text.push_str(&format!("- {}: {}\n", f.what, f.text()));
     }
     text
 }
 
 /// Rows of the run at a data set and method of the table.
 fn table(table: &Table, summary: &Summary) -> Option<Sheet> {
-    let mut sheet = Sheet {
-        title: format!("{}: {}", table.name, table.what),
-        heads: [
+    let mut sheet = Sheet::new(
+        &format!("{}: {}", table.name, table.what),
+        [
             "data set, method",
             "paper: accuracy",
             "tokens",
@@ -135,24 +142,20 @@ fn table(table: &Table, summary: &Summary) -> Option<Sheet> {
             "tokens",
             "10⁻⁵ $",
             "model",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-        rows: Vec::new(),
-        note: format!(
+        ],
+        format!(
             "Paper: {}. Tokens are mean output tokens of the answering call; the expense is of all \
              calls of a method.",
             table.model
         ),
-    };
+    );
     for row in &table.rows {
         for ours in summary.rows.iter().filter(|r| is_same(row, r)) {
             sheet.rows.push(vec![
                 format!("{}, {}", row.label, words::method(&row.method)),
                 format!("{:.2}%", row.accuracy),
                 format!("{:.1}", row.tokens),
-                row.expense
-                    .map_or_else(|| "–".to_owned(), |e| format!("{e:.1}")),
+                row.expense.map_or_else(words::dash, |e| format!("{e:.1}")),
                 words::count(ours.n),
                 words::percent(ours.accuracy),
                 words::percents(ours.accuracy_ci95),
@@ -176,20 +179,16 @@ fn is_same(paper: &Row, ours: &MethodRow) -> bool {
 
 /// The figures of the text that the run has too.
 fn singles(paper: &Paper, summary: &Summary) -> Sheet {
-    let mut sheet = Sheet {
-        title: "Figures of the text".to_owned(),
-        heads: ["what", "paper", "here", "model, data set"]
-            .map(str::to_owned)
-            .to_vec(),
-        rows: Vec::new(),
-        note: String::new(),
-    };
+    let mut sheet = Sheet::new(
+        "Figures of the text",
+        ["what", "paper", "here", "model, data set"],
+        String::new(),
+    );
     let mut add = |key: &str, here: String, whose: String| {
         for figure in paper.figure.iter().filter(|f| f.key == key) {
-            let unit = if figure.unit == "%" { "" } else { " " };
             sheet.rows.push(vec![
                 format!("{} ({})", figure.what, figure.place),
-                format!("{}{unit}{}", figure.value, figure.unit),
+                figure.text(),
                 here.clone(),
                 whose.clone(),
             ]);
@@ -207,22 +206,17 @@ fn singles(paper: &Paper, summary: &Summary) -> Sheet {
 /// What is not like for like.
 fn caveats(summary: &Summary) -> String {
     let mut said = vec![
-        "## Not like for like".to_owned(),
         "- **The model.** The paper's are GPT-4o-mini, Yi-lightning, GPT-4o and Llama-3.1-8B; the run's \
-         stands in each row. Another model moves every figure."
-            .to_owned(),
+         stands in each row. Another model moves every figure.",
         "- **The sample.** The run's questions need not be the paper's. n and interval of the run \
-         stand in each row; the interval is over the choice of questions only."
-            .to_owned(),
+         stand in each row; the interval is over the choice of questions only.",
         "- **The count of tokens.** The paper's code counts with the tokenizer of GPT-4; the run with \
-         the provider's or the model's own."
-            .to_owned(),
+         the provider's or the model's own.",
     ];
     if summary.rows.iter().all(|r| r.expense_1e5_usd.is_none()) {
-        said.push("- **The expense.** The run's models have no price.".to_owned());
+        said.push("- **The expense.** The run's models have no price.");
     }
-    let head = said.remove(0);
-    format!("{head}\n\n{}", said.join("\n"))
+    format!("## Not like for like\n\n{}", said.join("\n"))
 }
 
 #[cfg(test)]

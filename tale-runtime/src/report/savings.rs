@@ -1,6 +1,7 @@
 //! What a run says about TALE-EP, in one sentence that is true also when it saved nothing.
 
 use super::{
+    findings::SUBJECT,
     summary::{Paired, Summary},
     words,
 };
@@ -12,7 +13,7 @@ const ALPHA: f64 = 0.05;
 /// models or data sets. `None` where the two have no question in common.
 #[must_use]
 pub fn savings(summary: &Summary) -> Option<String> {
-    let pairs: Vec<&Paired> = summary.paired.iter().filter(|p| p.a == "tale-ep").collect();
+    let pairs: Vec<&Paired> = summary.paired.iter().filter(|p| p.a == SUBJECT).collect();
     let lines: Vec<String> = pairs
         .iter()
         .filter_map(|p| {

@@ -145,10 +145,10 @@ pub fn ratio(pairs: &[(u32, u32)]) -> Option<Ratio> {
         return None;
     }
     let value = real(a) / real(b);
-    let ci95 = match pairs.len() {
-        ..FEWEST_PAIRS => None,
-        FEWEST_PAIRS..=BOOTSTRAP_PAIRS => Some(bootstrap95(pairs, value)),
-        _ => Some(delta95(pairs, value)),
+    let ci95 = if pairs.len() <= BOOTSTRAP_PAIRS {
+        bootstrap95(pairs, value)
+    } else {
+        Some(delta95(pairs, value))
     };
     Some(Ratio { value, ci95 })
 }
@@ -199,18 +199,12 @@ pub(super) fn resample95<T: Copy>(
     Some([quantile(&values, 0.025), quantile(&values, 0.975)])
 }
 
-fn bootstrap95(pairs: &[(u32, u32)], value: f64) -> [f64; 2] {
-    let mut random = SplitMix64(SEED);
-    let mut ratios: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            let draw = (0..pairs.len()).map(|_| &pairs[random.below(pairs.len())]);
-            let (a, b) = sums(draw);
-            // A resample without a single token of the second says nothing against the estimate.
-            if b == 0 { value } else { real(a) / real(b) }
-        })
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    [quantile(&ratios, 0.025), quantile(&ratios, 0.975)]
+fn bootstrap95(pairs: &[(u32, u32)], value: f64) -> Option<[f64; 2]> {
+    resample95(pairs, |drawn| {
+        let (a, b) = sums(drawn.iter());
+        // A resample without a single token of the second says nothing against the estimate.
+        if b == 0 { value } else { real(a) / real(b) }
+    })
 }
 
 fn delta95(pairs: &[(u32, u32)], value: f64) -> [f64; 2] {
@@ -418,7 +412,7 @@ mod tests {
             })
             .collect();
         let value = ratio(&pairs).unwrap().value;
-        let (boot, delta) = (bootstrap95(&pairs, value), delta95(&pairs, value));
+        let (boot, delta) = (bootstrap95(&pairs, value).unwrap(), delta95(&pairs, value));
         let width = delta[1] - delta[0];
         assert!(width > 0.0);
         close(boot[0], delta[0], 0.08 * width);

@@ -156,7 +156,8 @@ pub(super) fn plain(text: &str) -> String {
     out
 }
 
-fn dash() -> String {
+/// What stands for nothing.
+pub(super) fn dash() -> String {
     "–".to_owned()
 }
 

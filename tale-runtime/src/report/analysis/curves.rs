@@ -1,6 +1,6 @@
 //! What a question's answers do as its budget falls: monotony, elasticity, obedience.
 
-use super::ideal::Trial;
+use super::ideal::{Trial, by_budget};
 
 /// A question under several budgets, smallest first, no budget twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,10 +31,8 @@ impl Curve {
     /// Of several trials under one budget the last counts.
     #[must_use]
     pub(crate) fn new(trials: &[Trial]) -> Self {
-        let by_budget: std::collections::BTreeMap<u32, Trial> =
-            trials.iter().map(|t| (t.budget, *t)).collect();
         Self {
-            trials: by_budget.into_values().collect(),
+            trials: by_budget(trials),
         }
     }
 

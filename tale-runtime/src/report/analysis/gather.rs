@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tale_plugin_standard::Method;
+
 use super::{
     AlphaStep, Analysis, BudgetStep, CCA_BETA, Curves, HCA_K, IdealRanges, Interval, OracleBound,
     SCA_ALPHA, SCA_K, Scores, Share,
@@ -12,7 +14,6 @@ use super::{
 };
 use crate::report::{
     column::{Column, Point},
-    findings::SUBJECT,
     stats::{mean95, quantile, ratio, resample95},
     summary::{MethodRow, neat},
 };
@@ -42,13 +43,7 @@ impl Gather {
         if let Some(scores) = scores(column) {
             self.methods.push(scores);
         }
-        let mut last = None;
         for p in &column.points {
-            // Of several answers of one method to one question the first: the oracle chooses a
-            // method, not a lucky draw.
-            if last.replace(p.position) == Some(p.position) {
-                continue;
-            }
             if let (Some(right), Some(tokens)) = (p.mostly_right(), length(p)) {
                 self.oracle.add(p.position, right, tokens);
             }
@@ -183,8 +178,8 @@ pub(in crate::report) fn ideal_ranges(ranges: &[Range]) -> Option<IdealRanges> {
 }
 
 /// Whether an estimator sets the budgets of the method.
-pub(super) fn is_estimated(method: &str) -> bool {
-    method == SUBJECT || method.starts_with("tale-ep@")
+pub(crate) fn is_estimated(method: &str) -> bool {
+    method.parse().is_ok_and(|m: Method| m.needs_estimate())
 }
 
 /// Output tokens with the estimate's.
@@ -261,12 +256,9 @@ fn alphas(rows: &[MethodRow], manifest: f64) -> Vec<AlphaStep> {
     let mut steps: Vec<AlphaStep> = rows
         .iter()
         .filter_map(|r| {
-            let alpha = match r.method.strip_prefix(SUBJECT)? {
-                "" => manifest,
-                own => own.strip_prefix('@')?.parse().ok()?,
-            };
-            Some(AlphaStep {
-                alpha,
+            let method: Method = r.method.parse().ok()?;
+            method.needs_estimate().then(|| AlphaStep {
+                alpha: method.alpha().unwrap_or(manifest),
                 method: r.method.clone(),
                 n: r.n,
                 budget: r.budget,

@@ -30,6 +30,14 @@ impl Range {
     }
 }
 
+/// The trials, smallest budget first; of several under one budget the last counts.
+#[must_use]
+pub(crate) fn by_budget(trials: &[Trial]) -> Vec<Trial> {
+    let last: std::collections::BTreeMap<u32, Trial> =
+        trials.iter().map(|t| (t.budget, *t)).collect();
+    last.into_values().collect()
+}
+
 /// Over the N budgets that keep the answer right, in order of size, the window of k = N/3
 /// neighbours (at least one) with the smallest sum of output tokens; of equals the one of smaller
 /// budgets. `None` if no budget keeps it right.
@@ -37,9 +45,8 @@ impl Range {
 /// Of several trials under one budget the last counts.
 #[must_use]
 pub(crate) fn ideal_range(trials: &[Trial]) -> Option<Range> {
-    let by_budget: std::collections::BTreeMap<u32, Trial> =
-        trials.iter().map(|t| (t.budget, *t)).collect();
-    let right: Vec<Trial> = by_budget.into_values().filter(|t| t.right).collect();
+    let mut right = by_budget(trials);
+    right.retain(|t| t.right);
     let k = (right.len() / 3).max(1);
     let cost = |window: &[Trial]| window.iter().map(|t| u64::from(t.tokens)).sum::<u64>();
     // The first of equals: `min_by_key` keeps it.

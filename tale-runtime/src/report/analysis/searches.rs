@@ -108,13 +108,8 @@ pub(super) fn trial(attempt: &AttemptRow) -> Option<Trial> {
     Some(Trial {
         budget: attempt.budget.unwrap_or(tokens),
         tokens,
-        right: is_right(attempt),
+        right: attempt.outcome == Outcome::Correct,
     })
-}
-
-/// Whether the attempt's answer is right.
-pub(super) fn is_right(attempt: &AttemptRow) -> bool {
-    attempt.outcome == Outcome::Correct
 }
 
 /// Tokens beyond 2³² are no tokens anybody counts.

@@ -17,7 +17,11 @@ pub(in crate::report) struct Sheet {
 }
 
 impl Sheet {
-    fn new<const N: usize>(title: &str, heads: [&str; N], note: String) -> Self {
+    pub(in crate::report) fn new<const N: usize>(
+        title: &str,
+        heads: [&str; N],
+        note: String,
+    ) -> Self {
         Self {
             title: title.to_owned(),
             heads: heads.map(str::to_owned).to_vec(),
@@ -103,16 +107,17 @@ fn efficiency(methods: &[Scores], oracle: Option<&OracleBound>) -> Sheet {
         row.push(words::percent(Some(m.cca.value)));
         row.push(format!("{:.1}", m.ock_score).replace('-', "−"));
         row.push(words::seconds(m.seconds.map(|s| s.value)));
-        row.push(m.seconds.and_then(|s| s.ci95).map_or_else(
-            || "–".to_owned(),
-            |[low, high]| {
-                format!(
-                    "{}–{}",
-                    words::seconds(Some(low)),
-                    words::seconds(Some(high))
-                )
-            },
-        ));
+        row.push(
+            m.seconds
+                .and_then(|s| s.ci95)
+                .map_or_else(words::dash, |[low, high]| {
+                    format!(
+                        "{}–{}",
+                        words::seconds(Some(low)),
+                        words::seconds(Some(high))
+                    )
+                }),
+        );
         sheet.rows.push(row);
     }
     if let Some(o) = oracle {
@@ -186,7 +191,7 @@ fn budgets(steps: &[BudgetStep]) -> Sheet {
             format!("{:.2}", s.used_of_asked.value),
             s.used_of_asked
                 .ci95
-                .map_or_else(|| "–".to_owned(), |[a, b]| format!("{a:.2}–{b:.2}")),
+                .map_or_else(words::dash, |[a, b]| format!("{a:.2}–{b:.2}")),
             words::percent(Some(s.within.value)),
         ]);
     }
@@ -234,7 +239,7 @@ fn curves(c: &Curves) -> Sheet {
     row("elastic", share(c.elastic));
     row(
         "tokens under the smallest budget ÷ the fewest",
-        c.rise.map_or_else(|| "–".to_owned(), times),
+        c.rise.map_or_else(words::dash, times),
     );
     row("monotone about the searched budget", share(c.monotone));
     row("monotone about some budget", share(c.monotone_somewhere));
@@ -255,30 +260,23 @@ fn search(s: &SearchFindings) -> Sheet {
     row("a smaller budget found", share(s.found));
     row(
         "budgets found: 5, 25, 50, 75, 95% of them are at most",
-        s.budgets.map_or_else(
-            || "–".to_owned(),
-            |q| q.map(|x| format!("{x:.0}")).join(", "),
-        ),
+        s.budgets
+            .map_or_else(words::dash, |q| q.map(|x| format!("{x:.0}")).join(", ")),
     );
     row(
         "tokens of vanilla CoT's",
-        s.kept_of_vanilla.map_or_else(
-            || "–".to_owned(),
-            |i| {
-                format!(
-                    "{} ({})",
-                    words::ratio(Some(i.value)),
-                    words::ratios(i.ci95)
-                )
-            },
-        ),
+        s.kept_of_vanilla.map_or_else(words::dash, |i| {
+            format!(
+                "{} ({})",
+                words::ratio(Some(i.value)),
+                words::ratios(i.ci95)
+            )
+        }),
     );
     row(
         "calls a question",
-        s.calls.map_or_else(
-            || "–".to_owned(),
-            |i| format!("{:.2} ({})", i.value, interval(i)),
-        ),
+        s.calls
+            .map_or_else(words::dash, |i| format!("{:.2} ({})", i.value, interval(i))),
     );
     row("ideal budget range (A.1), medians", ideal(s.ideal));
     row("elastic", share(s.elastic));
@@ -291,17 +289,14 @@ fn facts(title: &str, note: String) -> Sheet {
 }
 
 fn ideal(ranges: Option<super::IdealRanges>) -> String {
-    ranges.map_or_else(
-        || "–".to_owned(),
-        |r| {
-            format!(
-                "{:.0}–{:.0} tokens (n = {})",
-                r.low,
-                r.high,
-                words::count(r.n)
-            )
-        },
-    )
+    ranges.map_or_else(words::dash, |r| {
+        format!(
+            "{:.0}–{:.0} tokens (n = {})",
+            r.low,
+            r.high,
+            words::count(r.n)
+        )
+    })
 }
 
 fn times(i: Interval) -> String {
@@ -313,24 +308,20 @@ fn times(i: Interval) -> String {
 
 /// `90.9% (87.1–93.6%, 100 of 110)`.
 pub(in crate::report) fn share(s: Option<Share>) -> String {
-    s.map_or_else(
-        || "–".to_owned(),
-        |s| {
-            format!(
-                "{} ({}, {} of {})",
-                words::percent(Some(s.value)),
-                words::percents(Some(s.ci95)),
-                words::count(s.of),
-                words::count(s.n)
-            )
-        },
-    )
+    s.map_or_else(words::dash, |s| {
+        format!(
+            "{} ({}, {} of {})",
+            words::percent(Some(s.value)),
+            words::percents(Some(s.ci95)),
+            words::count(s.of),
+            words::count(s.n)
+        )
+    })
 }
 
 /// An interval of means: `38.8–75.5`.
 pub(in crate::report) fn interval(i: Interval) -> String {
-    i.ci95.map_or_else(
-        || "–".to_owned(),
-        |[low, high]| format!("{}–{}", words::mean(Some(low)), words::mean(Some(high))),
-    )
+    i.ci95.map_or_else(words::dash, |[low, high]| {
+        format!("{}–{}", words::mean(Some(low)), words::mean(Some(high)))
+    })
 }
