@@ -7,7 +7,6 @@
 
 use std::{
     hint::black_box,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,6 +20,7 @@ use tale_api::{
     CreateEnv, Events, GenerateRequest, Llm, Message,
     host::{Isolation, LoadPolicy, Plugin},
 };
+use tale_benches::library;
 use tale_test_hostile::instant::Instant as InstantModel;
 
 /// A prompt of 2 KB.
@@ -33,21 +33,10 @@ fn request(events: u32) -> GenerateRequest {
     request
 }
 
-fn library() -> PathBuf {
-    let exe = std::env::current_exe().expect("a bench has a path");
-    let profile = exe.ancestors().nth(2).expect("benches lie in `deps`");
-    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let path = profile.join(format!("{prefix}tale_test_hostile{suffix}"));
-    assert!(
-        path.exists(),
-        "run `cargo build --release -p tale-test-hostile` first"
-    );
-    path
-}
-
 /// The program that holds a plugin in a process of its own.
 fn isolation() -> Isolation {
-    let tale = library().with_file_name(format!("tale{}", std::env::consts::EXE_SUFFIX));
+    let tale = library("tale-test-hostile")
+        .with_file_name(format!("tale{}", std::env::consts::EXE_SUFFIX));
     assert!(
         tale.exists(),
         "run `cargo build --release -p tale-runtime` first"
@@ -172,7 +161,8 @@ fn boundary(c: &mut Criterion) {
         .enable_time()
         .build()
         .expect("a runtime starts");
-    let plugin = Plugin::load(&library(), &LoadPolicy::default()).expect("the plugin loads");
+    let plugin = Plugin::load(&library("tale-test-hostile"), &LoadPolicy::default())
+        .expect("the plugin loads");
     let loaded = runtime
         .block_on(plugin.llm("instant", json!({}), &CreateEnv::default()))
         .expect("the model is created");
@@ -184,8 +174,12 @@ fn boundary(c: &mut Criterion) {
             .expect("it answers");
     }
 
-    let apart = Plugin::isolated(&library(), &LoadPolicy::default(), &isolation())
-        .expect("the plugin loads in a process of its own");
+    let apart = Plugin::isolated(
+        &library("tale-test-hostile"),
+        &LoadPolicy::default(),
+        &isolation(),
+    )
+    .expect("the plugin loads in a process of its own");
     let isolated = runtime
         .block_on(apart.llm("instant", json!({}), &CreateEnv::default()))
         .expect("the model is created there");

@@ -5,9 +5,7 @@
 //! depends on who else uses the cores, so the processor time of the whole process is printed too.
 
 use std::{
-    fs,
     future::pending,
-    io::Write as _,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,22 +13,21 @@ use std::{
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{StreamExt as _, stream};
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use tale_api::{
-    Completion, CreateEnv, Events, FinishReason, GenerateEvent, GenerateRequest, Llm, LlmInfo,
-    Result, Timings, Usage, async_trait, host::Plugin,
+    Completion, CreateEnv, Events, GenerateEvent, GenerateRequest, Llm, LlmInfo, Result,
+    async_trait,
+};
+use tale_benches::{
+    Cost, Quiet, TIMES, completion, generated, model, reasoned, runtime, standard, write_questions,
 };
 use tale_plugin_standard::PromptSet;
 use tale_runtime::{
     pipeline::{
-        ApplyBudget, BudgetRule, BudgetSource, CallDefaults, CellProgress, DatasetSetup, Ending,
-        EstimateOn, EstimatorSetup, Evaluation, Fallback, Ledger, LlmSetup, MethodSetup, Observer,
-        Selection, evaluate,
+        ApplyBudget, BudgetRule, BudgetSource, Ending, EstimateOn, EstimatorSetup, Evaluation,
+        Fallback, MethodSetup, evaluate,
     },
-    store::{
-        CallKey, CallRow, Cell, CellId, Measure, NewQuestion, NewSample, Outcome, Reader, Store,
-    },
+    store::{CallKey, CallRow, Cell, CellId, NewQuestion, NewSample, Outcome, Reader, Store},
 };
 use tempfile::TempDir;
 
@@ -58,48 +55,9 @@ impl Llm for Instantly {
         let text = if asks_for_budget {
             "Budget: [[60]]".to_owned()
         } else {
-            format!(
-                "{}The answer is [[7]].",
-                "One step leads to the next. ".repeat(8)
-            )
+            reasoned(7)
         };
-        Ok(Completion {
-            text,
-            reasoning: None,
-            finish_reason: FinishReason::Stop,
-            usage: Some(Usage {
-                input_tokens: 120,
-                output_tokens: 60,
-                ..Usage::default()
-            }),
-            timings: Timings::default(),
-            model: None,
-            service_tier: None,
-        })
-    }
-}
-
-/// Nobody watches.
-struct Quiet;
-
-impl Observer for Quiet {
-    fn begin(&self, _: &[CellProgress]) {}
-    fn sample(&self, _: CellId, _: &Measure, _: bool) {}
-    fn delta(&self, _: CellId, _: &str) {}
-    fn note(&self, _: &str) {}
-    fn end(&self) {}
-}
-
-/// Writes `n` questions of the length of GSM8K's, no two alike.
-fn write_questions(path: &Path, n: u64) {
-    let mut file = std::io::BufWriter::new(fs::File::create(path).expect("a file can be made"));
-    for i in 0..n {
-        let question = format!(
-            "In crate number {i} there are three apples, and Ada puts four more in. Her brother \
-             counts them in the evening, when nobody has eaten any, and again the next morning. \
-             How many apples does he count in crate {i}?"
-        );
-        writeln!(file, "{}", json!({"question": question, "answer": "7"})).expect("it is written");
+        Ok(completion(text, 60))
     }
 }
 
@@ -120,39 +78,15 @@ fn method(name: &str, budget: BudgetSource, prompts: &Arc<PromptSet>) -> MethodS
 
 /// The whole evaluation, its journal in `dir`.
 async fn evaluation(questions: &Path, dir: &Path) -> Evaluation {
-    let plugin = Plugin::linked(&tale_plugin_standard::PLUGIN).expect("it is linked in");
-    let env = CreateEnv::default();
-    let options = json!({ "path": questions });
-    let dataset = plugin
-        .dataset("jsonl", options, &env)
-        .await
-        .expect("a data set");
-    let estimator = plugin
-        .estimator("zero-shot", json!({}), &env)
+    let estimator = standard()
+        .estimator("zero-shot", json!({}), &CreateEnv::default())
         .await
         .expect("an estimator");
-    let info = dataset.info().await.expect("it describes itself");
     let store = Arc::new(Store::open(dir).expect("a journal"));
-    let ledger = Ledger::new(
-        Arc::new(Instantly),
-        LlmInfo::default(),
-        "bench",
-        None,
-        CallDefaults::default(),
-        Arc::clone(&store),
-    );
     let prompts = Arc::new(PromptSet::standard());
     Evaluation {
-        llms: vec![LlmSetup {
-            label: "instant".to_owned(),
-            ledger: Arc::new(ledger),
-        }],
-        datasets: vec![DatasetSetup {
-            label: "generated".to_owned(),
-            dataset,
-            info,
-            selection: Selection::default(),
-        }],
+        llms: vec![model(Instantly, &store)],
+        datasets: vec![generated(questions).await],
         methods: vec![
             method("vanilla-cot", BudgetSource::None, &prompts),
             method("tale-ep", BudgetSource::Estimated { alpha: None }, &prompts),
@@ -174,52 +108,27 @@ async fn evaluation(questions: &Path, dir: &Path) -> Evaluation {
     }
 }
 
-/// Time on the clock and time of all processors.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Cost {
-    cpu: Duration,
-    wall: Duration,
-}
-
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        time.tv_sec.try_into().expect("not negative"),
-        time.tv_nsec.try_into().expect("below a second"),
-    )
-}
-
 /// Runs a fresh evaluation from opening the data set to closing the journal.
-fn run(runtime: &tokio::runtime::Runtime, questions: &Path, n: u64) -> Cost {
+fn run(runtime: &tokio::runtime::Runtime, questions: &Path, n: u32) -> Cost {
     let dir = TempDir::new().expect("a folder");
-    let (cpu_before, start) = (cpu(), Instant::now());
-    let ending = runtime.block_on(async {
-        let evaluation = evaluation(questions, dir.path()).await;
-        evaluate(&evaluation, Arc::new(Quiet), pending()).await
+    let (cost, ending) = Cost::of(|| {
+        runtime.block_on(async {
+            let evaluation = evaluation(questions, dir.path()).await;
+            evaluate(&evaluation, Arc::new(Quiet), pending()).await
+        })
     });
-    let cost = Cost {
-        cpu: cpu().saturating_sub(cpu_before),
-        wall: start.elapsed(),
-    };
     assert_eq!(ending.expect("no error"), Ending::Complete);
     // Nothing was measured but what was meant: every sample there, right and by its own calls.
     let reader = Reader::open(dir.path()).expect("a journal");
-    assert_eq!(reader.call_count().expect("it counts"), 3 * n);
+    assert_eq!(reader.call_count().expect("it counts"), 3 * u64::from(n));
     for (cell, _) in reader.cells().expect("it lists") {
         let mut right = 0;
         reader
-            .for_each_measure(cell, |m| right += u64::from(m.outcome == Outcome::Correct))
+            .for_each_measure(cell, |m| right += u32::from(m.outcome == Outcome::Correct))
             .expect("it reads");
         assert_eq!(right, n);
     }
     cost
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime starts")
 }
 
 fn pipeline(c: &mut Criterion) {
@@ -233,11 +142,7 @@ fn pipeline(c: &mut Criterion) {
     // Criterion wants ten samples at least; of the large run one says enough, its questions are
     // the samples.
     for (path, n, runs) in [(&few, 100_u32, 21), (&many, 100_000, 1)] {
-        let mut costs: Vec<Cost> = (0..runs)
-            .map(|_| run(&runtime, path, u64::from(n)))
-            .collect();
-        costs.sort_unstable();
-        let median = costs[costs.len() / 2];
+        let median = Cost::median(runs, || run(&runtime, path, n));
         eprintln!(
             "{n} questions, median of {runs}: a question takes {:?} of processor time, {:?} on the \
              clock",
@@ -248,10 +153,7 @@ fn pipeline(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("pipeline");
     group.sample_size(10).throughput(Throughput::Elements(100));
-    for (name, time) in [
-        ("cpu", (|cost: Cost| cost.cpu) as fn(Cost) -> Duration),
-        ("wall", |cost| cost.wall),
-    ] {
+    for (name, time) in TIMES {
         group.bench_function(format!("100_questions/{name}"), |b| {
             b.iter_custom(|runs| (0..runs).map(|_| time(run(&runtime, &few, 100))).sum());
         });

@@ -4,7 +4,7 @@
 //! The plugin has to be built before: `cargo build --release -p tale-llm-openai` (the bench says so
 //! if it is not). `benches/remote/load.py` measures the whole program.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
@@ -13,23 +13,12 @@ use tale_api::{
     CreateEnv, Events, GenerateRequest, Llm, Message,
     host::{LoadPolicy, Plugin},
 };
+use tale_benches::library;
 use tale_test_server::{Config, Server};
 use tokio::runtime::Runtime;
 
 /// Calls of one iteration, made at the same time.
 const AT_ONCE: u32 = 64;
-
-fn library() -> PathBuf {
-    let exe = std::env::current_exe().expect("a bench has a path");
-    let profile = exe.ancestors().nth(2).expect("benches lie in `deps`");
-    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let path = profile.join(format!("{prefix}tale_llm_openai{suffix}"));
-    assert!(
-        path.exists(),
-        "run `cargo build --release -p tale-llm-openai` first"
-    );
-    path
-}
 
 async fn ask(llm: &Arc<dyn Llm>, number: u32) {
     let mut request = GenerateRequest::new(vec![Message::user(format!("Q: what is {number}?"))]);
@@ -45,7 +34,8 @@ fn calls(criterion: &mut Criterion) {
         forget: true,
         ..Config::default()
     });
-    let plugin = Plugin::load(&library(), &LoadPolicy::default()).expect("the plugin loads");
+    let plugin = Plugin::load(&library("tale-llm-openai"), &LoadPolicy::default())
+        .expect("the plugin loads");
     let mut group = criterion.benchmark_group("a call over HTTP");
     for (name, stream) in [("in parts", true), ("in one piece", false)] {
         let options = json!({"model": "m", "base_url": server.base_url(), "profile": "generic", "stream": stream});

@@ -9,29 +9,19 @@
 //! `TALE_BENCH_QUESTIONS=1000000` sets the size of the large run (default 20,000; a million needs
 //! some 5 GB of temporary space).
 
-use std::{
-    fs,
-    future::pending,
-    io::Write as _,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fs, future::pending, path::Path, sync::Arc, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rustix::time::{ClockId, clock_gettime};
-use serde_json::json;
 use tale_api::{
-    Completion, CreateEnv, Events, FinishReason, GenerateEvent, GenerateRequest, Llm, LlmInfo,
-    Result, Timings, Usage, async_trait, host::Plugin,
+    Completion, Events, GenerateEvent, GenerateRequest, Llm, LlmInfo, Result, async_trait,
+};
+use tale_benches::{
+    Cost, Quiet, TIMES, completion, generated, model, reasoned, runtime, write_questions,
 };
 use tale_plugin_standard::{Method, PromptSet, feasibility::Greedy};
 use tale_runtime::{
-    pipeline::{
-        CallDefaults, CellProgress, DatasetSetup, Ending, Ledger, LlmSetup, Next, Observer, Rule,
-        Search, Selection, Strategy, Trial, search,
-    },
-    store::{CellId, Measure, Reader, SearchEnding, Store},
+    pipeline::{Ending, Next, Rule, Search, Strategy, Trial, search},
+    store::{Reader, SearchEnding, Store},
 };
 use tempfile::TempDir;
 
@@ -67,80 +57,17 @@ impl Llm for Obedient {
             .and_then(|(_, rest)| rest.split(' ').next())
             .map_or(VANILLA, |number| number.parse().expect("a budget"));
         let answer = if output_tokens >= LEAST { 7 } else { 8 };
-        Ok(Completion {
-            text: format!(
-                "{}The answer is [[{answer}]].",
-                "One step leads to the next. ".repeat(8)
-            ),
-            reasoning: None,
-            finish_reason: FinishReason::Stop,
-            usage: Some(Usage {
-                input_tokens: 120,
-                output_tokens,
-                ..Usage::default()
-            }),
-            timings: Timings::default(),
-            model: None,
-            service_tier: None,
-        })
-    }
-}
-
-/// Nobody watches.
-struct Quiet;
-
-impl Observer for Quiet {
-    fn begin(&self, _: &[CellProgress]) {}
-    fn sample(&self, _: CellId, _: &Measure, _: bool) {}
-    fn delta(&self, _: CellId, _: &str) {}
-    fn note(&self, _: &str) {}
-    fn end(&self) {}
-}
-
-/// Writes `n` questions of the length of GSM8K's, no two alike.
-fn write_questions(path: &Path, n: u32) {
-    let mut file = std::io::BufWriter::new(fs::File::create(path).expect("a file can be made"));
-    for i in 0..n {
-        let question = format!(
-            "In crate number {i} there are three apples, and Ada puts four more in. Her brother \
-             counts them in the evening, when nobody has eaten any, and again the next morning. \
-             How many apples does he count in crate {i}?"
-        );
-        writeln!(file, "{}", json!({"question": question, "answer": "7"})).expect("it is written");
+        Ok(completion(reasoned(answer), output_tokens))
     }
 }
 
 /// The whole search, its journal in `dir`.
 async fn prepare(questions: &Path, dir: &Path) -> Search {
-    let plugin = Plugin::linked(&tale_plugin_standard::PLUGIN).expect("it is linked in");
-    let env = CreateEnv::default();
-    let options = json!({ "path": questions });
-    let dataset = plugin
-        .dataset("jsonl", options, &env)
-        .await
-        .expect("a data set");
-    let info = dataset.info().await.expect("it describes itself");
     let store = Arc::new(Store::open(dir).expect("a journal"));
-    let ledger = Ledger::new(
-        Arc::new(Obedient),
-        LlmInfo::default(),
-        "bench",
-        None,
-        CallDefaults::default(),
-        Arc::clone(&store),
-    );
     let prompts = PromptSet::standard();
     Search {
-        llms: vec![LlmSetup {
-            label: "obedient".to_owned(),
-            ledger: Arc::new(ledger),
-        }],
-        datasets: vec![DatasetSetup {
-            label: "generated".to_owned(),
-            dataset,
-            info,
-            selection: Selection::default(),
-        }],
+        llms: vec![model(Obedient, &store)],
+        datasets: vec![generated(questions).await],
         render: Arc::new(move |question, budget| {
             prompts
                 .render(&Method::TaleEp, question, budget)
@@ -157,21 +84,6 @@ async fn prepare(questions: &Path, dir: &Path) -> Search {
     }
 }
 
-/// Time on the clock and time of all processors.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Cost {
-    cpu: Duration,
-    wall: Duration,
-}
-
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        time.tv_sec.try_into().expect("not negative"),
-        time.tv_nsec.try_into().expect("below a second"),
-    )
-}
-
 /// The most memory that this process has held so far, in MiB, where the system tells.
 fn peak_mib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
@@ -186,15 +98,12 @@ fn peak_mib() -> Option<u64> {
 /// Runs a fresh search from opening the data set to closing the journal.
 fn run(runtime: &tokio::runtime::Runtime, questions: &Path, n: u32) -> Cost {
     let dir = TempDir::new().expect("a folder");
-    let (cpu_before, start) = (cpu(), Instant::now());
-    let ending = runtime.block_on(async {
-        let work = prepare(questions, dir.path()).await;
-        search(&work, Arc::new(Quiet), pending()).await
+    let (cost, ending) = Cost::of(|| {
+        runtime.block_on(async {
+            let work = prepare(questions, dir.path()).await;
+            search(&work, Arc::new(Quiet), pending()).await
+        })
     });
-    let cost = Cost {
-        cpu: cpu().saturating_sub(cpu_before),
-        wall: start.elapsed(),
-    };
     assert_eq!(ending.expect("no error"), Ending::Complete);
     // Nothing was measured but what was meant.
     let reader = Reader::open(dir.path()).expect("a journal");
@@ -216,10 +125,7 @@ fn run(runtime: &tokio::runtime::Runtime, questions: &Path, n: u32) -> Cost {
 }
 
 fn overhead(c: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
+    let runtime = runtime();
     let dir = TempDir::new().expect("a folder");
     let large = std::env::var("TALE_BENCH_QUESTIONS")
         .ok()
@@ -231,9 +137,7 @@ fn overhead(c: &mut Criterion) {
     for (n, runs) in [(100, 21), (large, 1)] {
         let path = dir.path().join(format!("{n}.jsonl"));
         write_questions(&path, n);
-        let mut costs: Vec<Cost> = (0..runs).map(|_| run(&runtime, &path, n)).collect();
-        costs.sort_unstable();
-        let median = costs[costs.len() / 2];
+        let median = Cost::median(runs, || run(&runtime, &path, n));
         eprintln!(
             "{n} questions, median of {runs}: a step takes {:?} of processor time, {:?} on the \
              clock; the process has held {:?} MiB at most",
@@ -247,10 +151,7 @@ fn overhead(c: &mut Criterion) {
     group
         .sample_size(10)
         .throughput(Throughput::Elements((100 * STEPS).into()));
-    for (name, time) in [
-        ("cpu", (|cost: Cost| cost.cpu) as fn(Cost) -> Duration),
-        ("wall", |cost| cost.wall),
-    ] {
+    for (name, time) in TIMES {
         group.bench_function(format!("100_questions/{name}"), |b| {
             b.iter_custom(|runs| (0..runs).map(|_| time(run(&runtime, &few, 100))).sum());
         });
