@@ -55,16 +55,22 @@ pub(super) fn load(
     })
 }
 
-/// Checks what can be checked of the file `path` by `policy` without running any of it.
-pub(super) fn examine(path: &Path, policy: &LoadPolicy) -> Result<Inspected, LoadError> {
+/// Opens the file `path`, unless others could write to it and `policy` minds; with its whole path.
+fn open_by(path: &Path, policy: &LoadPolicy) -> Result<(PathBuf, File), LoadError> {
     let path = path.canonicalize().map_err(|source| LoadError::Open {
         path: path.to_owned(),
         source,
     })?;
-    let mut file = inspect::open(&path)?;
+    let file = inspect::open(&path)?;
     if !policy.allow_writable_by_others {
         refuse_if_writable_by_others(&path)?;
     }
+    Ok((path, file))
+}
+
+/// Checks what can be checked of the file `path` by `policy` without running any of it.
+pub(super) fn examine(path: &Path, policy: &LoadPolicy) -> Result<Inspected, LoadError> {
+    let (path, mut file) = open_by(path, policy)?;
     let inspected = inspect::read(&path, &mut file)?.inspected;
     refuse_another_digest(&path, policy, &inspected)?;
     Ok(inspected)
@@ -76,14 +82,7 @@ pub(super) fn load_with<T: Send + 'static>(
     policy: &LoadPolicy,
     begin: impl FnOnce(&Path, &str, Start) -> Result<T, LoadError> + Send + 'static,
 ) -> Result<(T, Inspected), LoadError> {
-    let path = path.canonicalize().map_err(|source| LoadError::Open {
-        path: path.to_owned(),
-        source,
-    })?;
-    let mut file = inspect::open(&path)?;
-    if !policy.allow_writable_by_others {
-        refuse_if_writable_by_others(&path)?;
-    }
+    let (path, mut file) = open_by(path, policy)?;
     let before = Stamp::of(&path, &file)?;
     let read = inspect::read(&path, &mut file)?;
     let inspected = read.inspected;

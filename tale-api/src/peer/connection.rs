@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
-    caught, incoming,
+    caught,
+    functions::{Functions, TableFault},
+    incoming,
     outgoing::{MAX_THREADS, Slot},
     secrets::Secrets,
     serve::Object,
@@ -108,23 +110,6 @@ pub(crate) struct Connection {
     pub(crate) threads: Semaphore,
 }
 
-/// The peer's functions, all there.
-#[derive(Clone, Copy)]
-struct Functions {
-    ctx: *mut c_void,
-    call: unsafe extern "C" fn(*mut c_void, u64, u64, Bytes, Bytes),
-    cancel: unsafe extern "C" fn(*mut c_void, u64),
-    event: unsafe extern "C" fn(*mut c_void, u64, Bytes) -> i32,
-    finish: unsafe extern "C" fn(*mut c_void, u64, u32, Bytes),
-    release: unsafe extern "C" fn(*mut c_void, u64),
-    log: unsafe extern "C" fn(*mut c_void, u32, Bytes, Bytes),
-}
-
-// SAFETY: the protocol demands that a peer's functions with its `ctx` can be called from any thread.
-unsafe impl Send for Functions {}
-// SAFETY: as above.
-unsafe impl Sync for Functions {}
-
 /// Every end of this copy of the crate. Nothing is looked up here: it keeps the leaked ends reachable,
 /// so that a leak checker tells them from real leaks.
 static ENDS: Mutex<Vec<&'static Connection>> = Mutex::new(Vec::new());
@@ -169,31 +154,10 @@ impl Connection {
     /// Takes over the peer's table; says what is wrong with it otherwise.
     ///
     /// # Safety
-    /// `table` is null or points to a table of the peer that lives as long as the process.
+    /// As [`Functions::read`].
     pub(crate) unsafe fn join(&self, table: *const RawPeer) -> Result<(), TableFault> {
-        if table.is_null() {
-            return Err(TableFault::Null);
-        }
-        // SAFETY: not null; a table starts with its size in every version (the caller's contract).
-        let found = unsafe { std::ptr::addr_of!((*table).struct_size).read() };
-        let needed = size_of::<RawPeer>();
-        if found < needed {
-            return Err(TableFault::TooSmall { found, needed });
-        }
-        // SAFETY: the table says that it is at least as large as the type read.
-        let table = unsafe { table.read() };
-        let functions = (|| {
-            Some(Functions {
-                ctx: table.ctx,
-                call: table.call?,
-                cancel: table.cancel?,
-                event: table.event?,
-                finish: table.finish?,
-                release: table.release?,
-                log: table.log?,
-            })
-        })();
-        let functions = functions.ok_or(TableFault::MissingFunction)?;
+        // SAFETY: this function's own contract.
+        let functions = unsafe { Functions::read(table) }?;
         // A second table for the same end cannot happen: `open` makes a new end each time.
         let _ = self.theirs.set(functions);
         Ok(())
@@ -254,74 +218,39 @@ impl Connection {
 impl Connection {
     pub(crate) fn send_call(&self, object: u64, call: u64, method: &str, request: &[u8]) {
         if let Some(f) = self.theirs.get() {
-            // SAFETY: the peer's function with its own `ctx`; both byte slices outlive the call.
-            unsafe {
-                (f.call)(
-                    f.ctx,
-                    object,
-                    call,
-                    Bytes::lend(method.as_bytes()),
-                    Bytes::lend(request),
-                );
-            }
+            f.call(object, call, method.as_bytes(), request);
         }
     }
 
     pub(crate) fn send_cancel(&self, call: u64) {
         if let Some(f) = self.theirs.get() {
-            // SAFETY: the peer's function with its own `ctx`.
-            unsafe { (f.cancel)(f.ctx, call) }
+            f.cancel(call);
         }
     }
 
     /// Whether the peer wants more events of this call.
     pub(crate) fn send_event(&self, call: u64, event: &[u8]) -> bool {
-        match self.theirs.get() {
-            // SAFETY: the peer's function with its own `ctx`; `event` outlives the call.
-            Some(f) => unsafe { (f.event)(f.ctx, call, Bytes::lend(event)) != EVENT_UNWANTED },
-            None => false,
-        }
+        self.theirs.get().is_some_and(|f| f.event(call, event))
     }
 
     pub(crate) fn send_finish(&self, call: u64, status: u32, reply: &[u8]) {
         if let Some(f) = self.theirs.get() {
-            // SAFETY: the peer's function with its own `ctx`; `reply` outlives the call.
-            unsafe { (f.finish)(f.ctx, call, status, Bytes::lend(reply)) }
+            f.finish(call, status, reply);
         }
     }
 
     pub(crate) fn send_release(&self, object: u64) {
         if let Some(f) = self.theirs.get() {
-            // SAFETY: the peer's function with its own `ctx`.
-            unsafe { (f.release)(f.ctx, object) }
+            f.release(object);
         }
     }
 
     #[cfg(feature = "export")]
     pub(crate) fn send_log(&self, level: u32, target: &str, fields: &[u8]) {
         if let Some(f) = self.theirs.get() {
-            // SAFETY: the peer's function with its own `ctx`; both slices outlive the call.
-            unsafe {
-                (f.log)(
-                    f.ctx,
-                    level,
-                    Bytes::lend(target.as_bytes()),
-                    Bytes::lend(fields),
-                );
-            }
+            f.log(level, target.as_bytes(), fields);
         }
     }
-}
-
-/// What can be wrong with a peer's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TableFault {
-    #[error("no table")]
-    Null,
-    #[error("a table of {found} bytes where {needed} are needed")]
-    TooSmall { found: usize, needed: usize },
-    #[error("a table with a null function")]
-    MissingFunction,
 }
 
 /// Runs what the peer asked for; a panic of ours must not unwind into its frames.

@@ -6,6 +6,7 @@
 //! of a trait into one of the boundary; they mirror each other method by method.
 
 mod connection;
+mod functions;
 mod incoming;
 mod outgoing;
 mod panic;
@@ -20,6 +21,8 @@ pub use connection::PeerCounts;
 pub(crate) use connection::{Connection, Side};
 #[cfg(feature = "host")]
 pub(crate) use connection::{Limits, LogSink};
+#[cfg(feature = "host")]
+pub(crate) use functions::{Functions, TableFault};
 #[cfg(feature = "host")]
 pub(crate) use outgoing::Target;
 pub(crate) use panic::caught;

@@ -2,13 +2,12 @@
 
 use std::{
     cell::Cell,
-    collections::HashSet,
-    io::{self, BufReader, Write as _},
+    io::{self, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::ChildStdout,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
         mpsc,
     },
     thread,
@@ -18,14 +17,14 @@ use std::{
 use super::{
     Greeting, Isolation, Welcome,
     frame::{self, Frame},
-    queue::Queue,
+    running::Running,
     table,
 };
 use crate::{
-    abi::{Bytes, EVENT_UNWANTED, RawPeer, STATUS_REPLY},
+    abi::{RawPeer, STATUS_REPLY},
     host::{LoadError, LoadPolicy, load, log},
     messages::{Error, ErrorKind, Result},
-    peer::{Connection, Method, Secrets, Side},
+    peer::{Connection, Functions, Method, Secrets, Side, TableFault},
 };
 
 /// Numbers of a child are below this; above stands which child it is.
@@ -35,6 +34,8 @@ pub(super) const OWN: u64 = (1 << OWN_BITS) - 1;
 /// Everything that outlives a child. Leaked, like the connection that it is the peer of.
 pub(crate) struct Link {
     pub(crate) connection: &'static Connection,
+    /// What a plugin in this process would be handed: the connection's own functions.
+    host: Functions,
     path: PathBuf,
     policy: LoadPolicy,
     isolation: Isolation,
@@ -61,31 +62,6 @@ struct State {
     last_end: String,
 }
 
-/// A child that is alive, as far as is known.
-pub(super) struct Running {
-    generation: u64,
-    pub(super) queue: Queue,
-    process: Mutex<Child>,
-    /// Objects whose release is under way.
-    pub(super) releasing: Mutex<HashSet<u64>>,
-    pub(super) released: Condvar,
-    pinged: AtomicU64,
-    ponged: AtomicU64,
-    pub(super) is_over: AtomicBool,
-}
-
-impl Running {
-    pub(super) fn send(&self, frame: &Frame<'_>) {
-        self.queue.push(frame.encode());
-    }
-
-    fn kill(&self) {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have ended by itself.
-        let _ = process.kill();
-    }
-}
-
 thread_local! {
     /// Whether this thread reads from a child: it must not wait for one to read.
     pub(super) static IS_READER: Cell<bool> = const { Cell::new(false) };
@@ -103,8 +79,15 @@ impl Link {
         let secrets = Arc::<Secrets>::default();
         let log = log::sink(name, Arc::clone(&secrets));
         let connection = Connection::open(name.to_owned(), Side::Host { log, secrets });
+        let broken = |fault: TableFault| LoadError::StartFailed {
+            path: path.to_owned(),
+            reason: fault.to_string(),
+        };
+        // SAFETY: the connection's own table, which is leaked with it.
+        let host = unsafe { Functions::read(connection.table()) }.map_err(broken)?;
         let link = Box::leak(Box::new(Self {
             connection,
+            host,
             path: path.to_owned(),
             policy: policy.clone(),
             isolation,
@@ -117,12 +100,7 @@ impl Link {
         link.table.ctx = std::ptr::from_mut(link).cast();
         let link: &'static Self = link;
         // SAFETY: the table lives as long as the process, because the link does.
-        unsafe { connection.join(&raw const link.table) }.map_err(|fault| {
-            LoadError::StartFailed {
-                path: path.to_owned(),
-                reason: fault.to_string(),
-            }
-        })?;
+        unsafe { connection.join(&raw const link.table) }.map_err(broken)?;
         link.start()?;
         Ok(link)
     }
@@ -148,12 +126,7 @@ impl Link {
 
     /// The process of the child that is alive.
     pub(crate) fn process(&self) -> Option<u32> {
-        let running = self.state().running.clone()?;
-        let process = running
-            .process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Some(process.id())
+        self.any_running().map(|running| running.id())
     }
 
     /// The same, started if there is none. Blocks for as long as that takes.
@@ -196,8 +169,8 @@ impl Link {
         let work = move || {
             let (running, input) = match self.spawn(generation) {
                 Ok(spawned) => spawned,
-                Err(e) => {
-                    let _ = sender.send(Err(e));
+                Err(reason) => {
+                    let _ = sender.send(Err(self.fault(reason)));
                     return;
                 }
             };
@@ -223,7 +196,7 @@ impl Link {
         };
         let mut state = self.state();
         // Whoever clears up after it says so before it takes the lock.
-        if running.is_over.load(Ordering::SeqCst) {
+        if running.is_over() {
             return Err(self.fault(format!("it {}", state.last_end)));
         }
         state.running = Some(running);
@@ -237,59 +210,15 @@ impl Link {
         }
     }
 
-    fn spawn(
-        &'static self,
-        generation: u64,
-    ) -> Result<(Arc<Running>, BufReader<ChildStdout>), LoadError> {
-        let failed = |e: &dyn std::fmt::Display| {
-            self.fault(format!("`{}`: {e}", self.isolation.program.display()))
-        };
-        let mut command = Command::new(&self.isolation.program);
-        command
-            .args(&self.isolation.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        // Ctrl-C in a terminal is the host's to handle.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut process = command.spawn().map_err(|e| failed(&e))?;
-        let (Some(mut output), Some(input)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err(failed(&"no pipes"));
-        };
+    fn spawn(&self, generation: u64) -> Result<(Arc<Running>, BufReader<ChildStdout>), String> {
         let greeting = Greeting {
             path: self.path.clone(),
             sha256: self.policy.sha256.clone(),
             allow_writable_by_others: self.policy.allow_writable_by_others,
             start_within_s: self.policy.start_within.as_secs_f64(),
-            host_info: serde_json::to_value(load::host_info()).map_err(|e| failed(&e))?,
+            host_info: serde_json::to_value(load::host_info()).map_err(|e| e.to_string())?,
         };
-        let running = Arc::new(Running {
-            generation,
-            queue: Queue::default(),
-            process: Mutex::new(process),
-            releasing: Mutex::default(),
-            released: Condvar::new(),
-            pinged: AtomicU64::new(0),
-            ponged: AtomicU64::new(0),
-            is_over: AtomicBool::new(false),
-        });
-        let greeting = serde_json::to_vec(&greeting).map_err(|e| failed(&e))?;
-        running.send(&Frame::Hello(&greeting));
-        let writing = Arc::clone(&running);
-        thread::Builder::new()
-            .name("tale-isolated-out".to_owned())
-            .spawn(move || {
-                while let Some(frame) = writing.queue.pop() {
-                    if output.write_all(&frame).is_err() {
-                        return;
-                    }
-                }
-            })
-            .map_err(|e| {
-                running.kill();
-                failed(&e)
-            })?;
-        Ok((running, BufReader::with_capacity(64 << 10, input)))
+        Running::start(generation, &self.isolation, &greeting)
     }
 
     /// Reads what the child says until it ends, and clears up after it.
@@ -318,7 +247,7 @@ impl Link {
             Some(Welcome { error, .. }) => Some(self.fault(error.unwrap_or_default())),
             None => {
                 running.kill();
-                let end = Self::wait(running);
+                let end = running.wait();
                 Some(self.fault(format!("it {end}")))
             }
         };
@@ -328,7 +257,7 @@ impl Link {
             // Refused, or nobody waits any more.
             running.queue.close();
             running.kill();
-            Self::wait(running);
+            running.wait();
             return;
         }
         let fault = loop {
@@ -341,34 +270,6 @@ impl Link {
         self.clear_up(running, fault.as_ref());
     }
 
-    /// Waits for the process to end, and says how it did.
-    fn wait(running: &Running) -> String {
-        let mut process = running
-            .process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // The pipe is closed: it is at its end, or about to be.
-        let mut tries = 0;
-        loop {
-            match process.try_wait() {
-                Ok(Some(status)) => return ending(status),
-                Ok(None) if tries < 200 => {
-                    tries += 1;
-                    thread::sleep(Duration::from_millis(tries.min(10)));
-                }
-                Ok(None) => {
-                    // It closed the pipe and lives on: of no use to anybody.
-                    let _ = process.kill();
-                    return process.wait().map_or_else(
-                        |e| format!("cannot be waited for: {e}"),
-                        |_| "closed its pipe, and was killed".to_owned(),
-                    );
-                }
-                Err(e) => return format!("cannot be waited for: {e}"),
-            }
-        }
-    }
-
     fn clear_up(&self, running: &Arc<Running>, fault: Option<&io::Error>) {
         let mut end = match fault {
             Some(e) if e.kind() == io::ErrorKind::InvalidData => {
@@ -377,11 +278,10 @@ impl Link {
             }
             _ => String::new(),
         };
-        end.push_str(&Self::wait(running));
+        end.push_str(&running.wait());
         let plugin = &self.connection.plugin;
         tracing::warn!(%plugin, "the plugin's process {end}");
-        running.queue.close();
-        running.is_over.store(true, Ordering::SeqCst);
+        running.bury();
         // What is dropped with a call may be a component, whose release wants the lock.
         let lost = {
             // Under the lock: a call that is made from here on goes to another child.
@@ -405,12 +305,7 @@ impl Link {
             lost
         };
         drop(lost);
-        running
-            .releasing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-        running.released.notify_all();
+        running.note_all_released();
     }
 
     fn died(&self, method: Method, end: &str) -> Error {
@@ -424,7 +319,7 @@ impl Link {
 
     /// Passes on what the child's plugin said.
     fn take(&self, running: &Running, frame: Frame<'_>) {
-        let table = self.connection.table();
+        let host = &self.host;
         let high = running.generation << OWN_BITS;
         match frame {
             Frame::Call {
@@ -433,36 +328,19 @@ impl Link {
                 method,
                 request,
             } => {
-                if let Some(f) = table.call
-                    && call <= OWN
-                {
-                    // SAFETY: our own table with its `ctx`; the bytes outlive the call.
-                    unsafe {
-                        f(
-                            table.ctx,
-                            object,
-                            high | call,
-                            Bytes::lend(method),
-                            Bytes::lend(request),
-                        );
-                    }
+                if call <= OWN {
+                    host.call(object, high | call, method, request);
                 }
             }
             Frame::Cancel { call } => {
-                if let Some(f) = table.cancel
-                    && call <= OWN
-                {
-                    // SAFETY: as above.
-                    unsafe { f(table.ctx, high | call) }
+                if call <= OWN {
+                    host.cancel(high | call);
                 }
             }
             Frame::Event { call, event } => {
-                if let Some(f) = table.event {
-                    // SAFETY: as above.
-                    let heard = unsafe { f(table.ctx, call, Bytes::lend(event)) };
-                    if heard == EVENT_UNWANTED {
-                        running.send(&Frame::Unwanted { call });
-                    }
+                let is_wanted = host.event(call, event);
+                if !is_wanted {
+                    running.send(&Frame::Unwanted { call });
                 }
             }
             Frame::Finish {
@@ -471,27 +349,14 @@ impl Link {
                 reply,
             } => {
                 self.note_success(call, status);
-                if let Some(f) = table.finish {
-                    // SAFETY: as above.
-                    unsafe { f(table.ctx, call, status, Bytes::lend(reply)) }
-                }
+                host.finish(call, status, reply);
             }
-            Frame::Release { object } => {
-                if let Some(f) = table.release {
-                    // SAFETY: as above.
-                    unsafe { f(table.ctx, object) }
-                }
-            }
+            Frame::Release { object } => host.release(object),
             Frame::Log {
                 level,
                 target,
                 fields,
-            } => {
-                if let Some(f) = table.log {
-                    // SAFETY: as above.
-                    unsafe { f(table.ctx, level, Bytes::lend(target), Bytes::lend(fields)) }
-                }
-            }
+            } => host.log(level, target, fields),
             Frame::Fault { call, what } => {
                 if let Some(slot) = self.connection.outgoing.remove(call) {
                     let what = String::from_utf8_lossy(what);
@@ -500,17 +365,8 @@ impl Link {
                     running.send(&Frame::Cancel { call });
                 }
             }
-            Frame::Released { object } => {
-                running
-                    .releasing
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&object);
-                running.released.notify_all();
-            }
-            Frame::Pong(n) => {
-                running.ponged.fetch_max(n, Ordering::SeqCst);
-            }
+            Frame::Released { object } => running.note_released(object),
+            Frame::Pong(n) => running.note_pong(n),
             // Words that a child does not say.
             Frame::Hello(_) | Frame::Unwanted { .. } | Frame::Ping(_) => {}
         }
@@ -533,13 +389,11 @@ impl Link {
         let Some(running) = self.running(generation) else {
             return;
         };
-        let n = running.pinged.fetch_add(1, Ordering::SeqCst) + 1;
-        running.send(&Frame::Ping(n));
+        let n = running.ping();
         let patience = self.isolation.patience;
         tokio::spawn(async move {
             tokio::time::sleep(patience).await;
-            if running.ponged.load(Ordering::SeqCst) < n && !running.is_over.load(Ordering::SeqCst)
-            {
+            if !running.has_answered(n) && !running.is_over() {
                 let plugin = &self.connection.plugin;
                 tracing::warn!(%plugin, "its process does not answer; it is killed");
                 running.kill();
@@ -551,27 +405,4 @@ impl Link {
 /// The number of `own` of the child `generation`.
 pub(crate) fn of_child(generation: u64, own: u64) -> Option<u64> {
     (own <= OWN).then_some(generation << OWN_BITS | own)
-}
-
-/// How a process ended, in words that go on "its process …".
-fn ending(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        let name = match signal {
-            2 => " (SIGINT)",
-            4 => " (SIGILL)",
-            6 => " (SIGABRT)",
-            8 => " (SIGFPE)",
-            9 => " (SIGKILL)",
-            11 => " (SIGSEGV)",
-            13 => " (SIGPIPE)",
-            15 => " (SIGTERM)",
-            _ => "",
-        };
-        return format!("was ended by signal {signal}{name}");
-    }
-    match status.code() {
-        Some(code) => format!("ended with code {code}"),
-        None => "ended".to_owned(),
-    }
 }

@@ -20,6 +20,7 @@ mod component;
 mod frame;
 mod link;
 mod queue;
+mod running;
 mod table;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};

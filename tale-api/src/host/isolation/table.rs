@@ -1,11 +1,6 @@
 //! The table that a link gives to its connection: each function becomes a frame.
 
-use std::{
-    collections::HashSet,
-    ffi::c_void,
-    sync::{PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{ffi::c_void, time::Duration};
 
 use super::{
     frame::Frame,
@@ -125,22 +120,7 @@ unsafe extern "C" fn link_release(ctx: *mut c_void, object: u64) {
     let Some(running) = link_of(ctx).and_then(|link| link.running(object >> OWN_BITS)) else {
         return;
     };
-    let object = object & OWN;
-    let mut releasing = running
-        .releasing
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    releasing.insert(object);
-    running.send(&Frame::Release { object });
-    if IS_READER.get() {
-        return;
-    }
-    let is_waiting =
-        |set: &mut HashSet<u64>| set.contains(&object) && !running.is_over.load(Ordering::SeqCst);
-    // A destructor that takes longer is not waited for by anybody.
-    let _ = running
-        .released
-        .wait_timeout_while(releasing, Duration::from_secs(60), is_waiting);
+    running.release(object & OWN, !IS_READER.get());
 }
 
 unsafe extern "C" fn link_log(_ctx: *mut c_void, _level: u32, _target: Bytes, _fields: Bytes) {}
