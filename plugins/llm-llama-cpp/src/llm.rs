@@ -9,7 +9,7 @@ use std::{
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use tale_api::{
     Capabilities, Completion, CreateEnv, Error, ErrorKind, Events, GenerateEvent, GenerateRequest,
-    Grammar, Llm, LlmInfo, Result, Sampling, Timings, Usage, async_trait,
+    Grammar, Llm, LlmInfo, Result, Sampling, Timings, Usage, async_trait, export::within,
 };
 use tale_chat_template::ChatTemplate;
 use tokio::sync::{mpsc, oneshot};
@@ -265,21 +265,8 @@ impl Llm for LlamaCpp {
         request: GenerateRequest,
         events: Events<GenerateEvent>,
     ) -> Result<Completion> {
-        let Some(seconds) = request.timeout_s else {
-            return self.answer(request, &events).await;
-        };
-        let limit = Duration::try_from_secs_f64(seconds).map_err(|e| {
-            Error::new(ErrorKind::InvalidInput, format!("`timeout_s` is {seconds}")).caused_by(&e)
-        })?;
         // The deadline drops the request's future, which frees its slot like any cancellation.
-        tokio::time::timeout(limit, self.answer(request, &events))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::new(
-                    ErrorKind::Timeout,
-                    format!("no answer within {seconds} s"),
-                ))
-            })
+        within(request.timeout_s, self.answer(request, &events)).await
     }
 
     async fn count_tokens(&self, text: &str) -> Result<u64> {

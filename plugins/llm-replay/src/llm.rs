@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tale_api::{
     Capabilities, Completion, CreateEnv, Error, ErrorKind, Events, FinishReason, GenerateEvent,
-    GenerateRequest, Llm, LlmInfo, Result, Role, Timings, Usage,
+    GenerateRequest, Llm, LlmInfo, Result, Role, Timings, Usage, export::within,
 };
 use tale_plugin_standard::PromptSet;
-use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::{
     index::{Filter, Index},
@@ -185,23 +185,9 @@ impl Llm for Replay {
         self.note(&request)?;
         let answer = self.answer(&request).map_err(|e| e.operation("generate"))?;
         let delivery = self.deliver(&answer, &events, start);
-        let first = match request.timeout_s.map(Duration::try_from_secs_f64) {
-            None => delivery.await,
-            Some(Ok(limit)) => timeout(limit, delivery).await.map_err(|_| {
-                Error::new(
-                    ErrorKind::Timeout,
-                    format!("no whole answer within {} s", limit.as_secs_f64()),
-                )
-                .operation("generate")
-                .hint("lower `latency_ms` and `per_token_ms`, or allow more time")
-            })?,
-            Some(Err(_)) => {
-                return Err(
-                    Error::new(ErrorKind::InvalidInput, "`timeout_s` is no duration")
-                        .operation("generate"),
-                );
-            }
-        };
+        let first = within(request.timeout_s, async { Ok(delivery.await) })
+            .await
+            .map_err(|e| e.operation("generate"))?;
         Ok(Completion {
             text: answer.text,
             reasoning: None,

@@ -66,10 +66,12 @@ mod log;
 mod manifest;
 mod schema;
 mod start;
+mod within;
 
 pub use manifest::{join, json_text, length, options_schema};
 pub use schema::{SchemaDrift, check_schema};
 pub use start::{Component, Definition, dataset, estimator, feasibility, llm, start, trainer};
+pub use within::within;
 
 /// Exports the plugin of this crate; see [`export`](crate::export) for a whole one.
 ///

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tale_api::{
-    Capabilities, Completion, CreateEnv, Error, ErrorKind, Events, GenerateEvent, GenerateRequest,
-    Llm, LlmInfo, Result, Timings, Usage,
+    Capabilities, Completion, CreateEnv, Error, Events, GenerateEvent, GenerateRequest, Llm,
+    LlmInfo, Result, Timings, Usage, export::within,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -460,16 +460,7 @@ impl Llm for ChatCompletions {
         request: GenerateRequest,
         events: Events<GenerateEvent>,
     ) -> Result<Completion> {
-        let work = self.ask(&request, &events);
-        match request.timeout_s.map(Duration::try_from_secs_f64) {
-            Some(Ok(limit)) => timeout(limit, work).await.unwrap_or_else(|_| {
-                let message = format!("no answer within {} s", limit.as_secs_f64());
-                Err(Error::new(ErrorKind::Timeout, message)
-                    .hint("`timeout_s` in `[llm]` bounds a call, its retries included"))
-            }),
-            // A time that is none is refused with the request.
-            _ => work.await,
-        }
+        within(request.timeout_s, self.ask(&request, &events)).await
     }
 
     async fn count_tokens(&self, text: &str) -> Result<u64> {
