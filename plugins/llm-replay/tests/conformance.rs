@@ -1,25 +1,16 @@
 //! The built library against the suite that every plugin passes.
 
-use std::{env::consts, fs};
+use std::fs;
 
 use serde_json::json;
 use tale_api::{
     ComponentKind, CreateEnv, Events, GenerateRequest, Message,
-    conformance::{Sample, check},
-    host::{LoadPolicy, Plugin},
+    conformance::{Sample, check, library},
+    host::Plugin,
 };
 
-fn library() -> Plugin {
-    // The library that this test was built with lies beside it.
-    let name = format!(
-        "{}tale_llm_replay{}",
-        consts::DLL_PREFIX,
-        consts::DLL_SUFFIX
-    );
-    let path = std::env::current_exe()
-        .expect("a test knows its file")
-        .with_file_name(name);
-    Plugin::load(&path, &LoadPolicy::default()).expect("the library of this package loads")
+fn plugin() -> Plugin {
+    library("tale-llm-replay").expect("the library of this package loads")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +19,7 @@ async fn the_loaded_library_keeps_every_rule() {
     let options =
         json!({"constant": "one two three four [[5]]", "stream": "words", "per_token_ms": 2});
     let report = check(
-        &library(),
+        &plugin(),
         ComponentKind::Llm,
         "replay",
         &Sample::new(options),
@@ -47,7 +38,7 @@ async fn the_loaded_library_answers_from_a_recorded_run() {
         base_dir: folder.path().to_owned(),
         ..CreateEnv::default()
     };
-    let llm = library()
+    let llm = plugin()
         .llm("replay", json!({"path": "samples.jsonl"}), &env)
         .await
         .unwrap();

@@ -9,16 +9,11 @@ mod common;
 
 use tale_api::{
     ComponentKind, TrainMethod,
-    conformance::{Sample, check},
-    host::{LoadPolicy, Plugin},
+    conformance::{Sample, check, library},
 };
 
 async fn keeps_every_rule(component: &str, method: TrainMethod) {
-    // The library that this test was built with lies beside it.
-    let library = std::env::current_exe()
-        .unwrap()
-        .with_file_name("libtale_trainer_tch.so");
-    let plugin = Plugin::load(&library, &LoadPolicy::default()).unwrap();
+    let plugin = library("tale-trainer-tch").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut sample = Sample::new(serde_json::json!({"device": "cpu", "threads": 1, "batch": 2}));
     sample.training = Some(common::job(dir.path(), method, 6));

@@ -20,14 +20,32 @@ mod llm;
 mod report;
 mod trainer;
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    env::consts::{DLL_PREFIX, DLL_SUFFIX},
+    future::Future,
+    pin::Pin,
+    time::Duration,
+};
 
 pub use report::{Check, Outcome, Report};
 
 use crate::{
-    host::Plugin,
+    host::{LoadError, LoadPolicy, Plugin},
     messages::{ComponentKind, CreateEnv, TrainJob},
 };
+
+/// Loads the library of `package` as it was built for the integration test that calls this: beside
+/// the test's own program.
+///
+/// # Errors
+/// As [`Plugin::load`]: it is not there where the package has no `cdylib` among its crate types.
+pub fn library(package: &str) -> Result<Plugin, LoadError> {
+    let name = package.replace('-', "_");
+    let file = format!("{DLL_PREFIX}{name}{DLL_SUFFIX}");
+    let path = std::env::current_exe()
+        .map_or_else(|_| file.clone().into(), |exe| exe.with_file_name(&file));
+    Plugin::load(&path, &LoadPolicy::default())
+}
 
 /// What a component is checked with.
 #[derive(Clone, Debug)]

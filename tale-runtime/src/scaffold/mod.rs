@@ -75,11 +75,8 @@ impl Scaffold {
     #[must_use]
     pub fn library(&self) -> String {
         use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
-        format!("{DLL_PREFIX}{}{DLL_SUFFIX}", self.lib())
-    }
-
-    fn lib(&self) -> String {
-        self.package().replace('-', "_")
+        let name = self.package().replace('-', "_");
+        format!("{DLL_PREFIX}{name}{DLL_SUFFIX}")
     }
 
     /// What to do next in the new folder, as commands.
@@ -137,7 +134,6 @@ impl Scaffold {
             name => self.name.as_str(),
             type => self.name.type_name(),
             package => self.package(),
-            lib => self.lib(),
             library => self.library(),
             kind => self.kind.as_str(),
             kind_type => format!("{:?}", self.kind),

@@ -6,26 +6,15 @@ use serde_json::{Value, json};
 use tale_api::{
     ComponentKind, CreateEnv, ErrorKind, EstimateRequest, Events, GenerateEvent, GenerateRequest,
     Llm, LlmInfo, Question, async_trait,
-    conformance::{Sample, check},
-    host::{LoadPolicy, Plugin},
+    conformance::{Sample, check, library},
+    host::Plugin,
 };
 use tale_estimator_regression::{Options, SCHEMA};
 
 /// The plugin, loaded once.
 fn plugin() -> &'static Plugin {
     static LOADED: OnceLock<Plugin> = OnceLock::new();
-    LOADED.get_or_init(load)
-}
-
-fn load() -> Plugin {
-    // The library that this test was built with lies beside it.
-    let name = format!(
-        "{}tale_estimator_regression{}",
-        std::env::consts::DLL_PREFIX,
-        std::env::consts::DLL_SUFFIX
-    );
-    let library = std::env::current_exe().unwrap().with_file_name(name);
-    Plugin::load(&library, &LoadPolicy::default()).unwrap()
+    LOADED.get_or_init(|| library("tale-estimator-regression").unwrap())
 }
 
 fn env() -> CreateEnv {
