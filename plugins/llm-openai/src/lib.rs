@@ -12,6 +12,6 @@ tale_api::export_plugin! {
     components: [
         llm "openai" => create,
             "OpenAI's models, and every server that speaks its chat completions",
-            include_str!("options.schema.json");
+            tale_chat_completions::SCHEMA;
     ]
 }

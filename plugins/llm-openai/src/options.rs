@@ -18,15 +18,3 @@ pub const VENDOR: Vendor = Vendor {
 pub async fn create(options: Options, env: CreateEnv) -> Result<ChatCompletions> {
     ChatCompletions::create(VENDOR, options, env).await
 }
-
-#[cfg(test)]
-mod tests {
-    use super::Options;
-
-    #[test]
-    fn schema_is_that_of_the_options() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/options.schema.json");
-        let schema = schemars::schema_for!(Options);
-        tale_api::export::check_schema(file, schema.as_value()).expect("it is");
-    }
-}

@@ -12,6 +12,6 @@ tale_api::export_plugin! {
     components: [
         llm "yi" => create,
             "01.AI's Yi models",
-            include_str!("options.schema.json");
+            tale_chat_completions::SCHEMA;
     ]
 }

@@ -25,10 +25,12 @@ mod profile;
 mod reply;
 mod secret;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod think;
 mod tries;
 mod usage;
 
 pub use llm::{ChatCompletions, Vendor};
-pub use options::{BatchOptions, Mode, Options, ThinkTags};
+pub use options::{BatchOptions, Mode, Options, SCHEMA, ThinkTags};
 pub use profile::Limiting;

@@ -9,14 +9,17 @@ use tale_api::{Error, ErrorKind, Result};
 
 use crate::profile::Limiting;
 
+/// The JSON Schema of [`Options`].
+pub const SCHEMA: &str = include_str!("../data/options.schema.json");
+
 /// What a manifest may say under `[llm.options]`.
 #[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("x-tale" = "remote")))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("x-tale" = "remote")))]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// The model's name at the provider.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub model: Option<String>,
     /// Where the server is, up to and without `/chat/completions`; mostly it ends in `/v1`.
     /// Default: the provider's own.
@@ -26,34 +29,34 @@ pub struct Options {
     pub profile: Option<String>,
     /// Whether answers come in parts. In one piece they cost less work here, but a long one may
     /// outlast a proxy's patience, and nothing is seen of it before its end.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub stream: bool,
     /// `interactive` asks at once; `batch` gathers requests for the provider's batch API, at half the
     /// price and within a day.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "service-tier")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "service-tier")))]
     pub mode: Mode,
     /// The environment variable that holds the key. Default: the provider's own, and only for the
     /// provider's own server.
     #[cfg_attr(
-        feature = "schema",
+        test,
         schemars(extend("x-tale" = "manner", "x-tale-env" = true))
     )]
     pub api_key_env: Option<String>,
     /// A file that holds the key, relative to the manifest's folder.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub api_key_file: Option<PathBuf>,
     /// A program with its arguments that prints the key, for instance `["pass", "openai"]`.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner"), length(min = 1)))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner"), length(min = 1)))]
     pub api_key_command: Option<Vec<String>>,
     /// Refused: a key does not belong into a manifest. Use `api_key_env`, `api_key_file` or
     /// `api_key_command`.
-    #[cfg_attr(feature = "schema", schemars(extend("secret" = true, "x-tale" = "refused")))]
+    #[cfg_attr(test, schemars(extend("secret" = true, "x-tale" = "refused")))]
     pub api_key: Option<String>,
     /// The organisation that is billed (`OpenAI-Organization`).
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub organization: Option<String>,
     /// The project that is billed (`OpenAI-Project`).
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub project: Option<String>,
     /// Further headers of every request. None with a secret: those come from `api_key_env` and its
     /// like.
@@ -62,13 +65,13 @@ pub struct Options {
     /// name.
     pub extra_body: Map<String, Value>,
     /// A proxy, without credentials. Default: `HTTPS_PROXY` and its like.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub proxy: Option<String>,
     /// A PEM file with further certificate authorities, relative to the manifest's folder.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub ca_file: Option<PathBuf>,
     /// The provider's class of service: `flex`, `priority`, …
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "service-tier")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "service-tier")))]
     pub service_tier: Option<String>,
     /// How hidden reasoning is limited. Default: as the profile and the model's rules say.
     pub reasoning: Option<Limiting>,
@@ -82,34 +85,34 @@ pub struct Options {
     pub context_length: Option<u32>,
     /// How often a request is tried before it counts as failed. Being asked to slow down is not
     /// counted.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner"), range(min = 1, max = 100)))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner"), range(min = 1, max = 100)))]
     pub max_attempts: u32,
     /// Seconds after which a request that is refused or fails again and again counts as failed.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner"), range(min = 0, max = 86_400)))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner"), range(min = 0, max = 86_400)))]
     pub retry_for_s: f64,
     /// Seconds until a connection must be there.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner"), range(min = 0.001, max = 3600)))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner"), range(min = 0.001, max = 3600)))]
     pub connect_timeout_s: f64,
     /// Seconds without a single byte after which a streamed answer counts as broken.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner"), range(min = 0.001, max = 86_400)))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner"), range(min = 0.001, max = 86_400)))]
     pub idle_timeout_s: f64,
     /// Seconds that one attempt may take in all.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner"), range(min = 0.001, max = 86_400)))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner"), range(min = 0.001, max = 86_400)))]
     pub attempt_timeout_s: f64,
     /// The most requests a minute.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner"), range(min = 1)))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner"), range(min = 1)))]
     pub rpm: Option<u32>,
     /// The most tokens a minute, those of prompts included.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner"), range(min = 1)))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner"), range(min = 1)))]
     pub tpm: Option<u32>,
     /// The most requests at a time. Default: the run's `concurrency`.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner"), range(min = 1)))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner"), range(min = 1)))]
     pub max_concurrency: Option<u32>,
     /// Whether fewer requests are sent at a time when the server cannot bear them.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub adaptive: bool,
     /// Settings of `mode = "batch"`.
-    #[cfg_attr(feature = "schema", schemars(extend("x-tale" = "manner")))]
+    #[cfg_attr(test, schemars(extend("x-tale" = "manner")))]
     pub batch: BatchOptions,
 }
 
@@ -152,7 +155,7 @@ impl Default for Options {
 
 /// When answers are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// At once.
@@ -164,7 +167,7 @@ pub enum Mode {
 
 /// Where reasoning stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ThinkTags {
     /// In fields of its own, or nowhere.
@@ -178,23 +181,23 @@ pub enum ThinkTags {
 
 /// Settings of `mode = "batch"`.
 #[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchOptions {
     /// The folder that remembers batches under way, relative to the manifest's. Default: in the user's
     /// cache.
     pub dir: Option<PathBuf>,
     /// The most requests in one batch. Default: what the provider takes.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 50_000)))]
+    #[cfg_attr(test, schemars(range(min = 1, max = 50_000)))]
     pub max_requests: usize,
     /// The most bytes in one batch. Default: what the provider takes.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1024, max = 200_000_000)))]
+    #[cfg_attr(test, schemars(range(min = 1024, max = 200_000_000)))]
     pub max_bytes: usize,
     /// Seconds without a new request after which what has been gathered is sent.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0.001, max = 3600)))]
+    #[cfg_attr(test, schemars(range(min = 0.001, max = 3600)))]
     pub gather_s: f64,
     /// Seconds between two looks at a batch.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0.01, max = 3600)))]
+    #[cfg_attr(test, schemars(range(min = 0.01, max = 3600)))]
     pub poll_s: f64,
 }
 
@@ -318,6 +321,13 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::InvalidOptions);
         assert!(error.message.contains(part), "{error:?}");
         assert!(!format!("{error:?}").contains("sk-1"), "{error:?}");
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_options() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/data/options.schema.json");
+        let schema = schemars::schema_for!(Options);
+        tale_api::export::check_schema(file, schema.as_value()).expect("it is");
     }
 
     #[test]

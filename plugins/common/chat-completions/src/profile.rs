@@ -47,7 +47,7 @@ pub(crate) struct Profile {
 
 /// How a server lets hidden reasoning be limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Limiting {
     /// Not at all.
