@@ -18,10 +18,12 @@ mod answer;
 mod batch;
 mod chat;
 mod config;
+mod delivery;
 mod fault;
 mod http;
 mod log;
 mod server;
+mod service;
 mod tls;
 
 pub use config::{Config, Counting, TlsMode};

@@ -1,33 +1,17 @@
-//! Connections in, replies out.
+//! The server as a test holds it, and the connections that it accepts.
 
 use std::{
-    collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::Ordering, mpsc},
     thread,
     time::Duration,
 };
 
-use bytes::BytesMut;
-use serde_json::json;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    time::sleep,
-};
+use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 
 use crate::{
-    Config, Fault, Served,
-    answer::{Answers, hash},
-    batch::{Around, Batches},
-    chat::{self, Asked, Shown},
-    http::{self, Reply, Request},
-    log::Log,
+    Config, Served,
+    service::Service,
     tls::{Tls, tls},
 };
 
@@ -35,21 +19,9 @@ use crate::{
 pub struct Server {
     address: SocketAddr,
     authority_pem: Option<String>,
-    shared: Arc<Shared>,
+    service: Arc<Service>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
-}
-
-struct Shared {
-    config: Config,
-    answers: Answers,
-    log: Log,
-    tries: Mutex<HashMap<u64, u32>>,
-    batches: Mutex<Batches>,
-    connections: AtomicUsize,
-    under_way: AtomicUsize,
-    answered: AtomicU64,
-    next: AtomicU64,
 }
 
 impl Server {
@@ -68,27 +40,17 @@ impl Server {
     /// A port that is taken, a file that cannot be read or written.
     pub fn try_start(config: Config) -> anyhow::Result<Self> {
         let tls = config.tls.map(tls).transpose()?;
-        let shared = Arc::new(Shared {
-            answers: Answers::new(&config)?,
-            log: Log::new(config.log.as_deref(), config.forget)?,
-            tries: Mutex::default(),
-            batches: Mutex::default(),
-            connections: AtomicUsize::new(0),
-            under_way: AtomicUsize::new(0),
-            answered: AtomicU64::new(0),
-            next: AtomicU64::new(1),
-            config,
-        });
+        let service = Arc::new(Service::new(config)?);
         let authority_pem = tls.as_ref().map(|tls| tls.authority_pem.clone());
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = mpsc::sync_channel(1);
-        let serving = Arc::clone(&shared);
+        let serving = Arc::clone(&service);
         let thread = thread::spawn(move || serve(&serving, tls, &tell, stopped));
         let address = told.recv()??;
         Ok(Self {
             address,
             authority_pem,
-            shared,
+            service,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -119,19 +81,19 @@ impl Server {
     /// Every request for a completion so far.
     #[must_use]
     pub fn served(&self) -> Vec<Served> {
-        self.shared.log.all()
+        self.service.log.all()
     }
 
     /// Connections that have been opened so far.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::Relaxed)
+        self.service.connections.load(Ordering::Relaxed)
     }
 
     /// Answers given so far.
     #[must_use]
     pub fn answered(&self) -> u64 {
-        self.shared.answered.load(Ordering::Relaxed)
+        self.service.answered.load(Ordering::Relaxed)
     }
 
     /// Blocks until the process is ended.
@@ -155,13 +117,13 @@ impl Drop for Server {
 }
 
 fn serve(
-    shared: &Arc<Shared>,
+    service: &Arc<Service>,
     tls: Option<Tls>,
     tell: &mpsc::SyncSender<anyhow::Result<SocketAddr>>,
     stopped: oneshot::Receiver<()>,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(shared.config.threads.max(1))
+        .worker_threads(service.config.threads.max(1))
         .thread_name("chat-server")
         .enable_all()
         .build();
@@ -170,13 +132,13 @@ fn serve(
         Err(e) => return drop(tell.send(Err(e.into()))),
     };
     runtime.block_on(async {
-        let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, shared.config.port)).await {
+        let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, service.config.port)).await {
             Ok(listener) => listener,
             Err(e) => return drop(tell.send(Err(e.into()))),
         };
         let _ = tell.send(listener.local_addr().map_err(Into::into));
         tokio::select! {
-            () = accept(shared, listener, tls) => {}
+            () = accept(service, listener, tls) => {}
             // A dropped sender stops as well.
             _ = stopped => {}
         }
@@ -184,404 +146,25 @@ fn serve(
     runtime.shutdown_background();
 }
 
-async fn accept(shared: &Arc<Shared>, listener: TcpListener, tls: Option<Tls>) {
+async fn accept(service: &Arc<Service>, listener: TcpListener, tls: Option<Tls>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(Duration::from_millis(5)).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
-        shared.connections.fetch_add(1, Ordering::Relaxed);
-        let shared = Arc::clone(shared);
+        service.connections.fetch_add(1, Ordering::Relaxed);
+        let service = Arc::clone(service);
         let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
         tokio::spawn(async move {
             match acceptor {
-                None => shared.connection(stream).await,
+                None => service.connection(stream).await,
                 Some(acceptor) => {
                     if let Ok(stream) = acceptor.accept(stream).await {
-                        shared.connection(stream).await;
+                        service.connection(stream).await;
                     }
                 }
             }
         });
-    }
-}
-
-/// What becomes of a connection after a reply.
-enum After {
-    GoOn,
-    Close,
-    /// Closed so that the client sees a reset and not an end.
-    Reset,
-}
-
-/// A stream that can be reset.
-trait Resettable {
-    fn reset(&self);
-}
-
-impl Resettable for TcpStream {
-    fn reset(&self) {
-        // With no time to linger, closing drops what is unsent and resets.
-        let _ = self.set_zero_linger();
-    }
-}
-
-impl Resettable for tokio_rustls::server::TlsStream<TcpStream> {
-    fn reset(&self) {
-        self.get_ref().0.reset();
-    }
-}
-
-impl Shared {
-    async fn connection<S>(&self, mut stream: S)
-    where
-        S: AsyncRead + AsyncWrite + Resettable + Unpin,
-    {
-        let mut buffer = BytesMut::with_capacity(4096);
-        while let Some(request) = http::read(&mut stream, &mut buffer).await {
-            let after = self.request(&request, &mut stream).await;
-            match after {
-                After::GoOn if !request.is_last() => {}
-                After::Reset => {
-                    stream.reset();
-                    return;
-                }
-                _ => break,
-            }
-        }
-        let _ = stream.shutdown().await;
-    }
-
-    async fn request<S: AsyncWrite + Unpin>(&self, request: &Request, stream: &mut S) -> After {
-        if let Some(refusal) = self.refuse(request) {
-            return after(&refusal.write(stream).await);
-        }
-        let path = request.path.split('?').next().unwrap_or_default();
-        if request.method == "POST" && path == "/v1/chat/completions" {
-            return self.completion(request, stream).await;
-        }
-        let around = Around {
-            config: &self.config,
-            answers: &self.answers,
-            log: &self.log,
-        };
-        let served = {
-            let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-            batches.serve(request, &around)
-        };
-        let reply = served.unwrap_or_else(|| match path {
-            "/v1/models" => Reply::json(200, &self.models()),
-            _ => Reply::new(404, "text/html", "<html><body>Not Found</body></html>"),
-        });
-        after(&reply.write(stream).await)
-    }
-
-    fn models(&self) -> serde_json::Value {
-        let model = |id: &String| json!({"id": id, "object": "model", "owned_by": "tests"});
-        let data: Vec<_> = self.config.model.iter().map(model).collect();
-        json!({"object": "list", "data": data})
-    }
-
-    /// Whether the key is another one. Like careless servers do, the refusal repeats it.
-    fn refuse(&self, request: &Request) -> Option<Reply> {
-        let key = self.config.key.as_ref()?;
-        let given = request.authorization.as_deref().unwrap_or_default();
-        if given.strip_prefix("Bearer ") == Some(key.as_str()) {
-            return None;
-        }
-        let message = format!("Incorrect API key provided: {given}. You can find yours online.");
-        Some(Reply::error(
-            401,
-            "invalid_request_error",
-            "invalid_api_key",
-            &message,
-        ))
-    }
-
-    async fn completion<S: AsyncWrite + Unpin>(&self, request: &Request, stream: &mut S) -> After {
-        let asked: Asked = match serde_json::from_slice(&request.body) {
-            Ok(asked) => asked,
-            Err(e) => {
-                let reply = Reply::error(400, "invalid_request_error", "json", &e.to_string());
-                return after(&reply.write(stream).await);
-            }
-        };
-        let digest = hash(format!(
-            "{}\n{:?}\n{:?}",
-            asked.model,
-            asked.max_tokens(),
-            asked.messages()
-        ));
-        let fault = self.fault(digest);
-        let mut served = Served {
-            prompt: asked.prompt().to_owned(),
-            model: asked.model.clone(),
-            digest,
-            fault,
-            status: 200,
-            answered: false,
-            batch: None,
-        };
-        if fault == Some(Fault::Stall) {
-            // Noted when it comes: its end lies long after the request that takes its place.
-            served.status = 0;
-            self.log.push(served.clone());
-        }
-        let under_way = UnderWay::new(&self.under_way);
-        let after = match self.cannot(&asked, under_way.count) {
-            Some(reply) => {
-                served.status = reply.status;
-                after(&reply.write(stream).await)
-            }
-            None => self.answer(&asked, stream, &mut served).await,
-        };
-        drop(under_way);
-        if served.answered {
-            self.answered.fetch_add(1, Ordering::Relaxed);
-        }
-        if fault != Some(Fault::Stall) {
-            self.log.push(served);
-        }
-        after
-    }
-
-    /// Why this cannot be answered whatever else happens.
-    fn cannot(&self, asked: &Asked, under_way: usize) -> Option<Reply> {
-        let config = &self.config;
-        if !config.model.is_empty() && !config.model.contains(&asked.model) {
-            let message = format!("The model `{}` does not exist", asked.model);
-            return Some(Reply::error(
-                404,
-                "invalid_request_error",
-                "model_not_found",
-                &message,
-            ));
-        }
-        if asked.messages.is_empty() {
-            return Some(Reply::error(
-                400,
-                "invalid_request_error",
-                "empty",
-                "no messages",
-            ));
-        }
-        if config
-            .quota
-            .is_some_and(|q| self.answered.load(Ordering::Relaxed) >= q)
-        {
-            let message = "You exceeded your current quota, please check your plan";
-            return Some(Reply::error(
-                429,
-                "insufficient_quota",
-                "insufficient_quota",
-                message,
-            ));
-        }
-        if config.capacity.is_some_and(|most| under_way > most) {
-            return Some(Reply::error(
-                429,
-                "requests",
-                "rate_limit_exceeded",
-                "Rate limit reached",
-            ));
-        }
-        None
-    }
-
-    fn fault(&self, digest: u64) -> Option<Fault> {
-        if self.config.fault_rate <= 0.0 {
-            return None;
-        }
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        let tries = tries.entry(digest).or_default();
-        let fault = Fault::of(&self.config, digest, *tries);
-        *tries += 1;
-        fault
-    }
-
-    async fn answer<S: AsyncWrite + Unpin>(
-        &self,
-        asked: &Asked,
-        stream: &mut S,
-        served: &mut Served,
-    ) -> After {
-        if let Some(fault) = served.fault
-            && !fault.answers()
-            && fault != Fault::Half
-        {
-            return self.go_wrong(fault, stream, served).await;
-        }
-        if self.config.latency_ms > 0.0 {
-            sleep(Duration::from_secs_f64(self.config.latency_ms / 1e3)).await;
-        }
-        let answer = self.answers.to(&asked.messages(), asked.max_tokens());
-        let mut shown = Shown::of(asked, &answer);
-        match served.fault {
-            Some(Fault::Usage) => shown.spoil(),
-            Some(Fault::OtherModel) => "another-model".clone_into(&mut shown.model),
-            _ => {}
-        }
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let written = if asked.stream {
-            let parts = chat::parts(
-                id,
-                &answer,
-                &shown,
-                asked.wants_usage(),
-                self.config.part_words,
-            );
-            self.stream(parts, stream, served.fault).await
-        } else {
-            let body = chat::whole(id, &answer, &shown).to_string();
-            let kind = match served.fault {
-                Some(Fault::ContentType) => "text/plain",
-                _ => "application/json",
-            };
-            write_whole(&Reply::new(200, kind, body), stream, served.fault).await
-        };
-        if served.fault == Some(Fault::Half) {
-            return After::Reset;
-        }
-        served.answered = written.is_ok();
-        after(&written)
-    }
-
-    /// A reply without an answer.
-    async fn go_wrong<S: AsyncWrite + Unpin>(
-        &self,
-        fault: Fault,
-        stream: &mut S,
-        served: &mut Served,
-    ) -> After {
-        let busy = |code| Reply::error(429, "requests", code, "Rate limit reached, slow down");
-        let reply = match fault {
-            Fault::Reset => {
-                served.status = 0;
-                return After::Reset;
-            }
-            Fault::Stall => {
-                served.status = 0;
-                // Until the client gives up: it closes, and nobody is there to see this any more.
-                sleep(Duration::from_secs(30)).await;
-                return After::Close;
-            }
-            Fault::TooMany => busy("rate_limit_exceeded"),
-            Fault::TooManyAfter => busy("rate_limit_exceeded").header("retry-after-ms", "40"),
-            Fault::TooManyHeaders => busy("rate_limit_exceeded")
-                .header("x-ratelimit-remaining-requests", "0")
-                .header("x-ratelimit-reset-requests", "60ms")
-                .header("x-ratelimit-remaining-tokens", "1000")
-                .header("x-ratelimit-reset-tokens", "1m0s"),
-            Fault::Error500 => {
-                Reply::error(500, "server_error", "internal", "The server had an error")
-            }
-            Fault::Error503 => Reply::new(503, "text/plain", ""),
-            Fault::Garbage => {
-                Reply::new(200, "application/json", &b"\xff\xfe{\"choices\": [[["[..])
-            }
-            Fault::Html => Reply::new(200, "text/html", "<html><body>Log in</body></html>"),
-            Fault::ErrorInside => {
-                let error = json!({"error": {"message": "upstream failed", "code": 502}});
-                Reply::json(200, &error)
-            }
-            _ => Reply::new(200, "application/json", ""),
-        };
-        served.status = reply.status;
-        after(&reply.write(stream).await)
-    }
-
-    async fn stream<S: AsyncWrite + Unpin>(
-        &self,
-        parts: Vec<Vec<u8>>,
-        stream: &mut S,
-        fault: Option<Fault>,
-    ) -> std::io::Result<()> {
-        let pause = Duration::from_secs_f64(self.config.part_ms / 1e3);
-        let head = match fault {
-            Some(Fault::ContentType) => Reply::new(200, "text/plain", Vec::new()).head(None),
-            _ => chat::stream_head(),
-        };
-        if pause.is_zero() && fault.is_none_or(|f| !matches!(f, Fault::Half | Fault::Drip)) {
-            let mut all = head;
-            for part in &parts {
-                all.extend_from_slice(part);
-            }
-            stream.write_all(&all).await?;
-            return stream.flush().await;
-        }
-        stream.write_all(&head).await?;
-        let half = parts.len() / 2;
-        for (index, part) in parts.iter().enumerate() {
-            if fault == Some(Fault::Half) && index == half {
-                return stream.flush().await;
-            }
-            if fault == Some(Fault::Drip) && index < 4 {
-                drip(part, stream).await?;
-            } else {
-                stream.write_all(part).await?;
-            }
-            stream.flush().await?;
-            if !pause.is_zero() {
-                sleep(pause).await;
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn write_whole<S: AsyncWrite + Unpin>(
-    reply: &Reply,
-    stream: &mut S,
-    fault: Option<Fault>,
-) -> std::io::Result<()> {
-    let mut bytes = reply.head(Some(reply.body.len()));
-    bytes.extend_from_slice(&reply.body);
-    match fault {
-        Some(Fault::Half) => {
-            bytes.truncate(bytes.len() - reply.body.len() / 2);
-            stream.write_all(&bytes).await?;
-        }
-        Some(Fault::Drip) => drip(&bytes, stream).await?,
-        _ => stream.write_all(&bytes).await?,
-    }
-    stream.flush().await
-}
-
-/// A few bytes at a time, for a fifth of a second at most.
-async fn drip<S: AsyncWrite + Unpin>(bytes: &[u8], stream: &mut S) -> std::io::Result<()> {
-    for piece in bytes.chunks((bytes.len() / 20).max(1)) {
-        stream.write_all(piece).await?;
-        stream.flush().await?;
-        sleep(Duration::from_millis(5)).await;
-    }
-    Ok(())
-}
-
-fn after(written: &std::io::Result<()>) -> After {
-    if written.is_ok() {
-        After::GoOn
-    } else {
-        After::Close
-    }
-}
-
-/// Counts a request while it is under way.
-struct UnderWay<'a> {
-    all: &'a AtomicUsize,
-    /// How many there are with this one.
-    count: usize,
-}
-
-impl<'a> UnderWay<'a> {
-    fn new(all: &'a AtomicUsize) -> Self {
-        let count = all.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { all, count }
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
