@@ -4,7 +4,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
 use super::{
     data,
-    summary::{BASELINE, MethodRow, Summary},
+    summary::{BASELINE, MethodRow, Paired, Summary},
     words,
 };
 
@@ -243,7 +243,9 @@ fn columns(runs: &[Summary]) -> Vec<Column> {
         number("with estimate", 2, &|_, r| words::mean(r.all_output_tokens));
     }
     if rows.iter().any(|(_, r)| r.method == BASELINE) {
-        number("of vanilla CoT's", 1, &|s, r| of_vanilla(s, r));
+        number("of vanilla CoT's", 1, &|s, r| {
+            of_vanilla(r, s.pair(&r.llm, &r.dataset, &r.method))
+        });
     }
     if rows.iter().any(|(_, r)| r.expense_1e5_usd.is_some()) {
         number("10⁻⁵ $", 3, &|_, r| words::mean(r.expense_1e5_usd));
@@ -255,15 +257,13 @@ fn columns(runs: &[Summary]) -> Vec<Column> {
     columns
 }
 
-/// Output tokens, the estimate's included, against vanilla CoT's on the same questions.
-fn of_vanilla(s: &Summary, r: &MethodRow) -> String {
+/// Output tokens, the estimate's included, against vanilla CoT's on the same questions. Vanilla CoT
+/// itself is all of its own, once it has answered anything.
+pub(super) fn of_vanilla(r: &MethodRow, pair: Option<&Paired>) -> String {
     if r.method == BASELINE {
-        return "100%".to_owned();
+        return words::ratio(r.all_output_tokens.map(|_| 1.0));
     }
-    words::ratio(
-        s.pair(&r.llm, &r.dataset, &r.method)
-            .and_then(|p| p.all_output_tokens_ratio),
-    )
+    words::ratio(pair.and_then(|p| p.all_output_tokens_ratio))
 }
 
 /// comfy-table's `UTF8_HORIZONTAL_ONLY` without the lines between rows.

@@ -21,7 +21,7 @@ use super::{
     findings::{Findings, Group},
     savings,
     stats::real,
-    summary::{BASELINE, MethodRow, Paired},
+    summary::{MethodRow, Paired},
     table, words,
 };
 use crate::store::Reader;
@@ -235,11 +235,7 @@ impl Row {
             interval: words::percents(r.accuracy_ci95),
             tokens: words::mean(r.output_tokens),
             all_tokens: words::mean(r.all_output_tokens),
-            of_vanilla: if r.method == BASELINE {
-                "100%".to_owned()
-            } else {
-                words::ratio(pair.and_then(|p| p.all_output_tokens_ratio))
-            },
+            of_vanilla: table::of_vanilla(r, pair),
             budget: words::mean(r.budget),
             expense: words::mean(r.expense_1e5_usd),
             latency: words::seconds(r.latency_s),

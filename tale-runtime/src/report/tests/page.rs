@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use super::journal::{Journal, Sample};
 use crate::{
     report::write,
-    store::Outcome::{Correct, Ungraded, Wrong},
+    store::Outcome::{Correct, Failed, Ungraded, Wrong},
 };
 
 fn html(j: &Journal) -> String {
@@ -91,6 +91,18 @@ fn a_report_says_by_which_prices_costs_were_counted() {
     );
     let (page, line) = said(serde_json::json!({}));
     assert!(line.is_empty() && !page.contains("Costs by"), "{line}");
+}
+
+#[test]
+fn a_method_without_an_answer_is_compared_with_nothing() {
+    let mut j = Journal::new();
+    let (vanilla, tale) = (j.cell("vanilla-cot"), j.cell("tale-ep"));
+    j.add(vanilla, 0, Sample::new(Failed, 0));
+    j.add(tale, 0, Sample::new(Failed, 0));
+    let page = html(&j);
+    assert!(!page.contains(">100%<"), "nothing is all of nothing");
+    let md = fs::read_to_string(j.dir.path().join("report.md")).unwrap();
+    assert!(!md.contains("100%"), "{md}");
 }
 
 #[test]
