@@ -467,8 +467,10 @@ mod tests {
     #[test]
     fn notes_to_oneself_are_found() {
         let text = format!(
-            "// {0}: x\n// {0}S and 0x{1}\n{2}()",
-            "TODO", "FIXMEA", "unimplemented!"
+            "// {0}: x\n// {0}S and 0x{1}A\n{2}()",
+            concat!("TO", "DO"),
+            concat!("FIX", "ME"),
+            concat!("unimple", "mented!")
         );
         check(
             nothing_is_left_for_later,
