@@ -7,7 +7,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::store::{CallKey, CallRow};
+use crate::store::{self, CallKey, CallRow};
 
 /// Version of the table, kept in SQLite's `user_version`.
 const VERSION: i64 = 1;
@@ -135,26 +135,10 @@ fn private(_: &Path) -> std::io::Result<()> {
 pub(super) fn find(db: &Connection, key: CallKey) -> Result<Option<CallRow>, CacheError> {
     let mut statement = db.prepare_cached(
         "SELECT prompt, completion, reasoning, finish_reason, input_tokens, cached_input_tokens, \
-         output_tokens, reasoning_tokens, latency_s, model, service_tier \
+         output_tokens, reasoning_tokens, latency_s, NULL, model, service_tier, TRUE \
          FROM answer WHERE key = ?1",
     )?;
-    let found = statement.query_row([key.0.as_slice()], |r| {
-        Ok(CallRow {
-            prompt: r.get(0)?,
-            completion: r.get(1)?,
-            reasoning: r.get(2)?,
-            finish_reason: r.get(3)?,
-            input_tokens: r.get(4)?,
-            cached_input_tokens: r.get(5)?,
-            output_tokens: r.get(6)?,
-            reasoning_tokens: r.get(7)?,
-            latency_s: r.get(8)?,
-            cost_usd: None,
-            model: r.get(9)?,
-            service_tier: r.get(10)?,
-            from_cache: true,
-        })
-    });
+    let found = statement.query_row([key.0.as_slice()], |r| store::call(r, 0));
     Ok(found.optional()?)
 }
 

@@ -92,22 +92,8 @@ pub(super) fn list(entries: &[Entry], named: &[Named], global: &Global) -> Outco
 
 /// Fetches what lies at an address.
 pub(super) fn fetch_remote(remote: &Remote, args: &FetchArgs, global: &Global) -> Outcome {
-    let check = if args.verify {
-        Check::Digest
-    } else {
-        Check::Size
-    };
-    on_runtime(async {
-        let fetcher = Fetcher::open()?;
-        let progress: Box<dyn fetch::FetchProgress> = if global.quiet {
-            Box::new(fetch::Silent)
-        } else {
-            fetch::for_people()
-        };
-        let got = tokio::select! {
-            got = fetcher.fetch_remote(remote, check, &*progress) => got?,
-            () = interrupted() => return Ok(Exit::Interrupted),
-        };
+    fetching(args, global, async |fetcher, check, progress| {
+        let got = fetcher.fetch_remote(remote, check, progress).await?;
         if !global.quiet {
             let licence = got.origin.licence.as_deref().unwrap_or("not stated");
             output::note(&format!("licence: {licence} ({})", got.origin.source));
@@ -130,22 +116,8 @@ pub(super) fn fetch(entries: &[Entry], kind: Kind, args: &FetchArgs, global: &Gl
         };
         output::note(&licence);
     }
-    let check = if args.verify {
-        Check::Digest
-    } else {
-        Check::Size
-    };
-    on_runtime(async {
-        let fetcher = Fetcher::open()?;
-        let progress: Box<dyn fetch::FetchProgress> = if global.quiet {
-            Box::new(fetch::Silent)
-        } else {
-            fetch::for_people()
-        };
-        let got = tokio::select! {
-            got = fetcher.fetch(entry, check, &*progress) => got?,
-            () = interrupted() => return Ok(Exit::Interrupted),
-        };
+    fetching(args, global, async |fetcher, check, progress| {
+        let got = fetcher.fetch(entry, check, progress).await?;
         if global.json {
             output::json(&serde_json::json!({
                 "name": entry.name,
@@ -156,5 +128,31 @@ pub(super) fn fetch(entries: &[Entry], kind: Kind, args: &FetchArgs, global: &Gl
             output::line(&got.path().display().to_string());
         }
         Ok(Exit::Done)
+    })
+}
+
+/// Runs `work` until it is done or interrupted, with the check and the progress that the command
+/// line asks for.
+fn fetching(
+    args: &FetchArgs,
+    global: &Global,
+    work: impl AsyncFnOnce(&Fetcher, Check, &dyn fetch::FetchProgress) -> Outcome,
+) -> Outcome {
+    let check = if args.verify {
+        Check::Digest
+    } else {
+        Check::Size
+    };
+    let progress: Box<dyn fetch::FetchProgress> = if global.quiet {
+        Box::new(fetch::Silent)
+    } else {
+        fetch::for_people()
+    };
+    on_runtime(async {
+        let fetcher = Fetcher::open()?;
+        tokio::select! {
+            outcome = work(&fetcher, check, &*progress) => outcome,
+            () = interrupted() => Ok(Exit::Interrupted),
+        }
     })
 }

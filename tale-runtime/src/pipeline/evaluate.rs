@@ -285,19 +285,7 @@ impl Sample {
     /// Asks, judges and records; the observer is told.
     pub(super) async fn make(self) -> Result<Measure, PipelineError> {
         let estimating = Arc::new(RecordedLlm::nth(Arc::clone(&self.llm.ledger), self.repeat));
-        let mut sample = NewSample {
-            cell: self.cell,
-            position: self.subject.position,
-            repeat: self.repeat,
-            outcome: Outcome::Failed,
-            answer: None,
-            reason: None,
-            budget: None,
-            fallback: None,
-            answer_call: None,
-            estimate_calls: Vec::new(),
-            error: None,
-        };
+        let mut sample = NewSample::unanswered(self.cell, self.subject.position, self.repeat);
         let result = self.answer(&estimating, &mut sample).await;
         sample.estimate_calls = estimating.calls();
         match result {

@@ -99,10 +99,9 @@ impl Board {
         self.lines.get().map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn sample(&self, cell: CellId, m: &Measure, resumed: bool) {
-        let Some(line) = self.lines().iter().find(|l| l.id == cell) else {
-            return;
-        };
+    /// The state of a column that has got one more result.
+    fn one_more(&self, cell: CellId, resumed: bool) -> Option<MutexGuard<'_, State>> {
+        let line = self.lines().iter().find(|l| l.id == cell)?;
         let mut s = locked(&line.state);
         s.done += 1;
         if resumed {
@@ -110,6 +109,13 @@ impl Board {
         } else {
             s.since.get_or_insert_with(Instant::now);
         }
+        Some(s)
+    }
+
+    pub(super) fn sample(&self, cell: CellId, m: &Measure, resumed: bool) {
+        let Some(mut s) = self.one_more(cell, resumed) else {
+            return;
+        };
         match m.outcome {
             Outcome::Failed => s.errors += 1,
             Outcome::Ungraded => {}
@@ -126,16 +132,9 @@ impl Board {
     }
 
     pub(super) fn searched(&self, cell: CellId, m: &SearchMeasure, resumed: bool) {
-        let Some(line) = self.lines().iter().find(|l| l.id == cell) else {
+        let Some(mut s) = self.one_more(cell, resumed) else {
             return;
         };
-        let mut s = locked(&line.state);
-        s.done += 1;
-        if resumed {
-            s.resumed += 1;
-        } else {
-            s.since.get_or_insert_with(Instant::now);
-        }
         let searched = s.searched.get_or_insert_default();
         if let (Some(before), Some(after)) = (m.vanilla_tokens, m.tokens) {
             searched.vanilla_tokens += before;

@@ -14,6 +14,7 @@ mod tests;
 mod writer;
 
 pub use reader::Reader;
+pub(crate) use reader::call;
 pub use rows::{CallId, CallKey, CallRow, Cell, CellId, Measure, NewSample, Outcome, SampleRow};
 pub use schema::StoreError;
 pub use searches::{AttemptRow, NewAttempt, NewSearch, SearchEnding, SearchMeasure, SearchRow};

@@ -283,7 +283,7 @@ pub(super) fn measure(r: &Row<'_>) -> rusqlite::Result<Measure> {
 }
 
 /// Reads a call whose columns start at `at`, in the order of [`CALL_BY_ID`].
-pub(super) fn call(r: &Row<'_>, at: usize) -> rusqlite::Result<CallRow> {
+pub(crate) fn call(r: &Row<'_>, at: usize) -> rusqlite::Result<CallRow> {
     Ok(CallRow {
         prompt: r.get(at)?,
         completion: r.get(at + 1)?,

@@ -135,6 +135,26 @@ pub struct NewSample {
     pub error: Option<(String, String)>,
 }
 
+impl NewSample {
+    /// A sample that nothing has answered: failed, unless more is said of it.
+    #[must_use]
+    pub fn unanswered(cell: CellId, position: u64, repeat: u32) -> Self {
+        Self {
+            cell,
+            position,
+            repeat,
+            outcome: Outcome::Failed,
+            answer: None,
+            reason: None,
+            budget: None,
+            fallback: None,
+            answer_call: None,
+            estimate_calls: Vec::new(),
+            error: None,
+        }
+    }
+}
+
 /// A finished sample joined with its question and calls: a line of `samples.jsonl`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleRow {

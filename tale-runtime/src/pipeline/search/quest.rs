@@ -263,17 +263,12 @@ impl Quest {
     /// report compares the two like any two methods.
     fn samples(&self, log: &Log, end: &End, error: Option<&(String, String)>) -> Vec<NewSample> {
         let sample = |cell, attempt: &NewAttempt| NewSample {
-            cell,
-            position: self.subject.position,
-            repeat: 0,
             outcome: attempt.outcome,
             answer: attempt.answer.clone(),
             reason: attempt.reason.clone(),
             budget: attempt.budget,
-            fallback: None,
             answer_call: Some(attempt.call),
-            estimate_calls: Vec::new(),
-            error: None,
+            ..NewSample::unanswered(cell, self.subject.position, 0)
         };
         let vanilla = log.attempts.first();
         let mut samples: Vec<NewSample> = vanilla
@@ -287,17 +282,8 @@ impl Quest {
         }
         if let Some(error) = error {
             samples.push(NewSample {
-                cell: self.column.searched,
-                position: self.subject.position,
-                repeat: 0,
-                outcome: Outcome::Failed,
-                answer: None,
-                reason: None,
-                budget: None,
-                fallback: None,
-                answer_call: None,
-                estimate_calls: Vec::new(),
                 error: Some(error.clone()),
+                ..NewSample::unanswered(self.column.searched, self.subject.position, 0)
             });
         }
         samples
