@@ -14,6 +14,7 @@
 //! colour, and as JSON. Colour repeats what the words say and never stands for them.
 
 mod convert;
+mod nearest;
 mod place;
 mod render;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+pub(crate) use nearest::nearest;
 pub use place::{Place, Text};
 pub use render::Color;
 

@@ -28,7 +28,7 @@ mod words;
 
 use std::{io::Read as _, path::Path};
 
-use crate::diagnostics::{Diagnostic, Diagnostics, Place, Text};
+use crate::diagnostics::{Diagnostic, Diagnostics, Place, Text, nearest};
 
 pub use models::{CacheMode, CacheSpec, LlmSpec, PricesSpec, RatesSpec};
 pub use resolved::{Change, differences, without_secret};
@@ -144,7 +144,7 @@ fn similar_file(path: &Path) -> Option<String> {
         (Path::new(&name).extension()? == "toml").then_some(name)
     });
     let names: Vec<_> = names.take(1000).collect();
-    let nearest = words::nearest(wanted, names.iter().map(String::as_str)).or_else(|| {
+    let nearest = nearest(wanted, names.iter().map(String::as_str)).or_else(|| {
         names
             .iter()
             .map(String::as_str)

@@ -16,7 +16,7 @@ use tale_api::{
     host::{Isolation, LoadError, LoadPolicy, Plugin},
 };
 
-use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::diagnostics::{Diagnostic, Diagnostics, nearest};
 
 pub use search::{Candidate, Origin};
 
@@ -81,6 +81,15 @@ impl Registry {
     /// The folders that are searched, in order.
     pub fn dirs(&self) -> impl Iterator<Item = &Path> {
         self.dirs.iter().map(|(_, dir)| dir.as_path())
+    }
+
+    /// Whether a plugin in the search path, or linked in, or one of its components bears this name.
+    pub fn knows(&self, name: &str) -> bool {
+        let found = self.candidates().iter();
+        let found = found.filter_map(|c| Some(&c.inspected.as_ref().ok()?.manifest));
+        found
+            .chain(self.linked())
+            .any(|m| m.name == name || m.components.iter().any(|c| c.name == name))
     }
 
     /// Finds the component `name` of `kind`. The first in the search path wins; what is linked in
@@ -186,8 +195,7 @@ impl Registry {
                 ));
             }
         }
-        let nearest = nearest(name, &known);
-        if let Some(nearest) = nearest {
+        if let Some(nearest) = nearest(name, known.iter().copied()) {
             return diagnostic.help(format!("did you mean `{nearest}`?"));
         }
         let dirs: Vec<String> = self.dirs().map(|d| format!("`{}`", d.display())).collect();
@@ -235,15 +243,6 @@ fn offers(manifest: &PluginManifest) -> String {
     } else {
         format!("it offers {}", offers.join(", "))
     }
-}
-
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(name, k), *k))
-        .filter(|(distance, k)| *distance <= k.len().max(name.len()) / 3)
-        .min()
-        .map(|(_, k)| k)
 }
 
 /// Loads the library `path`.

@@ -7,10 +7,10 @@ use super::{
     Fix, Subject,
     mend::{expected_types, first_sentence, known_values, mend_type},
 };
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, nearest};
 use crate::manifest::{
     source::{child, segments},
-    words::{self, kind_named, kind_of, list, nearest},
+    words::{self, kind_named, kind_of, list},
 };
 
 /// An explained fault.
