@@ -193,6 +193,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::diagnostics::Diagnostics;
 
     /// The plan of a small manifest, with `more` in front of its first table.
     fn plan(more: &str, temperature: f64) -> Plan {
@@ -216,6 +217,7 @@ mod tests {
             prompts: PromptSet::standard(),
             env: CreateEnv::default(),
             secrets: Vec::new(),
+            warnings: Diagnostics::default(),
         }
     }
 

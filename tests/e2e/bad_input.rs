@@ -48,6 +48,38 @@ fn an_option_outside_a_plugins_schema_names_the_nearest() {
 }
 
 #[test]
+fn a_demand_on_a_plugin_that_nobody_has_names_its_line_and_the_nearest() {
+    let place = Place::with_constant(1, 0);
+    let text = place.read("m.toml") + "\n[plugins.replai]\ntimeout_s = 60\n";
+    let line = text.lines().position(|l| l.contains("replai")).unwrap() + 1;
+    place.write("m.toml", &text);
+    place.tale(&["run", "m.toml", "--dry-run"]).code(2).says(&[
+        "error: there is no plugin `replai`",
+        &format!("m.toml:{line}:"),
+        "did you mean `replay`?",
+    ]);
+}
+
+#[test]
+fn a_demand_on_a_plugin_that_the_run_does_not_use_is_a_warning() {
+    let place = Place::with_constant(1, 0);
+    let text = place.read("m.toml");
+    let demand = |name: &str| {
+        let demanding = format!("{text}\n[plugins.{name}]\ntimeout_s = 60\n");
+        place.write("m.toml", &demanding);
+        place.tale(&["run", "m.toml", "--dry-run"]).code(0).stderr
+    };
+    let said = demand("hostile");
+    assert!(
+        said.contains("warning: nothing in this run uses plugin `hostile`")
+            && said.contains("m.toml:"),
+        "{said}"
+    );
+    let said = demand("replay");
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
 fn a_missing_manifest_and_a_missing_data_file_say_so() {
     let place = Place::with_constant(1, 0);
     place

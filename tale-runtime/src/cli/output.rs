@@ -36,7 +36,7 @@ pub(super) fn note(text: &str) {
     eprintln!("{text}");
 }
 
-/// Tells what went wrong.
+/// Tells what is wrong.
 pub(super) fn failure(diagnostics: &Diagnostics, as_json: bool) {
     if as_json {
         eprintln!("{}", diagnostics.to_json());

@@ -72,7 +72,12 @@ impl RunArgs {
         if self.no_cache {
             sets.push("cache.mode=off".to_owned());
         }
-        Plan::read(&self.manifest, &sets, |dirs| global.registry(dirs)).map_err(Failure::usage)
+        let (plan, registry) = Plan::read(&self.manifest, &sets, |dirs| global.registry(dirs))
+            .map_err(Failure::usage)?;
+        if !plan.warnings.is_empty() {
+            output::failure(&plan.warnings, global.json);
+        }
+        Ok((plan, registry))
     }
 
     fn out(&self, plan: &Plan) -> PathBuf {

@@ -46,7 +46,8 @@ pub struct Manifest {
     /// and `TALE_PLUGIN_PATH` come first, the folder of the executable last. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugin_dirs: Vec<PathBuf>,
-    /// What is demanded of single plugins, by their names: `[plugins.llama-cpp]`.
+    /// What is demanded of single plugins, by their names: `[plugins.llama-cpp]`. A name that no
+    /// plugin has is an error.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, PluginSpec>,
     /// Answers that runs share, so that nothing is paid for twice.

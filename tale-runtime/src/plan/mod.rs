@@ -5,6 +5,7 @@
 //! that is wrong is told at once, each with its place in the manifest.
 
 mod costs;
+mod demands;
 pub(crate) mod files;
 mod marks;
 mod open;
@@ -12,6 +13,7 @@ mod outlook;
 mod preview;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -60,6 +62,8 @@ pub struct Plan {
     pub env: CreateEnv,
     /// Paths in the manifest whose values are secret.
     pub secrets: Vec<Vec<String>>,
+    /// What a person should know before it runs; no errors.
+    pub warnings: Diagnostics,
 }
 
 /// A component to be created.
@@ -145,12 +149,16 @@ impl Plan {
             registry: &registry,
             loaded,
             problems: &mut problems,
+            used: BTreeSet::new(),
         }
         .plan();
         problems.sort();
         match plan {
-            Some(plan) => problems.into_result((plan, registry)),
-            None => Err(problems),
+            Some(mut plan) if !problems.has_errors() => {
+                plan.warnings = problems;
+                Ok((plan, registry))
+            }
+            _ => Err(problems),
         }
     }
 
@@ -203,6 +211,9 @@ struct Resolver<'a> {
     registry: &'a Registry,
     loaded: Loaded,
     problems: &'a mut Diagnostics,
+    /// Names by which the manifest may speak of the plugins that the run uses: theirs, and those of
+    /// their components.
+    used: BTreeSet<String>,
 }
 
 impl Resolver<'_> {
@@ -250,6 +261,8 @@ impl Resolver<'_> {
             self.component(&manifest, &at, &mut secrets)
         });
 
+        self.check_demands(&manifest);
+
         let cache_dir = match fetch::Store::open() {
             Ok(store) => store.root().to_owned(),
             Err(e) => {
@@ -272,6 +285,7 @@ impl Resolver<'_> {
             prompts: prompts?,
             env,
             secrets,
+            warnings: Diagnostics::default(),
             manifest,
         })
     }
@@ -374,8 +388,12 @@ impl Resolver<'_> {
         at: &At<'_>,
         secrets: &mut Vec<Vec<String>>,
     ) -> Option<ComponentPlan> {
+        self.used.insert(at.plugin.to_owned());
         let located = match self.locate(manifest, at) {
-            Ok(located) => located,
+            Ok(located) => {
+                self.used.insert(located.plugin.clone());
+                located
+            }
             Err(diagnostic) => {
                 let key = path(&at.table, &["plugin"]);
                 let place = self.source().at(&key);
