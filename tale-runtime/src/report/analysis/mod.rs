@@ -192,7 +192,7 @@ pub struct IdealRanges {
 /// Budget searches of many questions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SearchFindings {
-    /// Searches with a right vanilla answer to start from.
+    /// Searches with a result: a smaller budget, or a right vanilla answer.
     pub n: u64,
     /// Those that found a smaller budget.
     pub found: Option<Share>,

@@ -251,8 +251,8 @@ fn search(s: &SearchFindings) -> Sheet {
     let mut sheet = facts(
         "What the searches found",
         format!(
-            "{} questions with a right vanilla answer to start from. A search that found no smaller \
-             budget keeps its vanilla answer.",
+            "{} questions whose search has a result: a smaller budget, or the vanilla answer where \
+             that is right.",
             words::count(s.n)
         ),
     );
