@@ -25,8 +25,12 @@ pub(crate) struct Judged {
 
 impl Judge<'_> {
     /// Judges the `usage` of a reply.
-    pub(crate) fn judge(&self, wire: Option<&Value>) -> Judged {
+    pub(crate) fn judge(mut self, wire: Option<&Value>) -> Judged {
         let mut faults = Vec::new();
+        // An encoding that the user named is better than no number.
+        if let (None, Counter::Encoding(encoding)) = (self.own, self.counter) {
+            self.own = Some(encoding);
+        }
         let usage = match wire {
             Some(wire) if !wire.is_null() => self.repair(wire, &mut faults),
             _ => self.own.map(|own| self.counted(own)),
@@ -191,6 +195,22 @@ mod tests {
     fn usage_that_is_missing_is_counted_where_the_encoding_is_known() {
         check(None, &Value::Null, None, 0);
         check(Some("gpt-4o"), &Value::Null, Some([8, 0, 2, 0]), 0);
+    }
+
+    #[test]
+    fn an_encoding_that_the_user_named_counts_where_the_provider_is_wrong() {
+        let judge = Judge {
+            counter: Counter::of("gpt-4").unwrap(),
+            own: None,
+            messages: &[],
+            text: "tiktoken is great!",
+            reasoning: "",
+        };
+        let wire = json!({"prompt_tokens": 20, "completion_tokens": 0});
+        let judged = judge.judge(Some(&wire));
+        let usage = judged.usage.unwrap();
+        assert_eq!((usage.input_tokens, usage.output_tokens), (20, 6));
+        assert_eq!(judged.faults, ["a text, but no output tokens"]);
     }
 
     #[test]
