@@ -2,7 +2,7 @@
 
     python compare.py MADE TREE …
 
-Every file of a folder MADE must be in TREE and say the same: texts and counts exactly, weights bit for
+Every file of a folder MADE must be in TREE and say the same: texts and counts exactly, names in any order, weights bit for
 bit, lists of numbers within a thousandth of their largest (another CPU adds in another order, and ten
 steps of Adam enlarge that). Versions that differ are shown, and are no fault.
 """
@@ -24,6 +24,9 @@ def numbers(value):
 
 def differences(made, kept, at):
     """Yields (place, difference over the largest, or None for what cannot be measured)."""
+    if all(isinstance(v, list) and all(isinstance(w, str) for w in v) for v in (made, kept)):
+        # PEFT writes a set of names, in an order that changes with Python's hashes.
+        made, kept = sorted(made), sorted(kept)
     left, right = numbers(made), numbers(kept)
     if left is not None and right is not None:
         if len(left) != len(right):

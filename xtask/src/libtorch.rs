@@ -1,8 +1,8 @@
 //! libtorch for the plugins that compute with it.
 //!
 //! A libtorch of the user's is taken as it is: `LIBTORCH` names a folder, `LIBTORCH_USE_PYTORCH=1`
-//! takes the one in the Python at hand (the way to CUDA). Else a CPU one is put together once, in
-//! the user's cache directory, out of the wheels on PyPI.
+//! takes the one in the Python at hand. Else a CPU one is put together once, in the user's cache
+//! directory, out of the wheels on PyPI; with `TALE_LIBTORCH=cuda` it is `PyTorch`'s own, with CUDA.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -53,6 +53,11 @@ pub(crate) fn set_up() -> Result<Option<PathBuf>> {
     if is_set("LIBTORCH") || is_set("LIBTORCH_USE_PYTORCH") {
         return Ok(None);
     }
+    match std::env::var("TALE_LIBTORCH").as_deref() {
+        Ok("cuda") => return with_cuda().context(WAY_OUT).map(Some),
+        Ok("cpu" | "") | Err(_) => {}
+        Ok(other) => bail!("`TALE_LIBTORCH` is `{other}`: it is `cpu` or `cuda`"),
+    }
     let folder = cache()?
         .join("tale/libtorch")
         .join(format!("{VERSION}-cpu"));
@@ -64,6 +69,34 @@ pub(crate) fn set_up() -> Result<Option<PathBuf>> {
 
 const WAY_OUT: &str = "cannot fetch libtorch (your own would do as well: `pip install torch==2.11.0` and \
                        `export LIBTORCH_USE_PYTORCH=1`, or `export LIBTORCH=FOLDER`)";
+
+/// The torch of PyPI is built with CUDA 13 and brings NVIDIA's libraries (gigabytes): it is installed
+/// as it is, into a Python environment of its own, where its libraries find each other.
+fn with_cuda() -> Result<PathBuf> {
+    let home = cache()?
+        .join("tale/libtorch")
+        .join(format!("{VERSION}-cuda"));
+    let (own, proof) = (home.join("bin/python"), home.join("complete"));
+    if !proof.is_file() {
+        eprintln!(
+            "fetching PyTorch {VERSION} with CUDA into {} (gigabytes, once)",
+            home.display()
+        );
+        run(program(python()?).args(["-m", "venv"]).arg(&home))?;
+        run(program(&own)
+            .args(["-m", "pip", "install", "--quiet"])
+            .arg("--disable-pip-version-check")
+            .arg(format!("torch=={VERSION}")))?;
+        std::fs::write(&proof, "").with_context(|| format!("cannot write {}", proof.display()))?;
+    }
+    let find = "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('torch').origin))";
+    let output = program(&own).args(["-c", find]).output()?;
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    if !folder.join("lib/libtorch_cuda.so").is_file() {
+        bail!("the torch in {} is built without CUDA", home.display());
+    }
+    Ok(folder)
+}
 
 /// The user's cache directory.
 pub(crate) fn cache() -> Result<PathBuf> {

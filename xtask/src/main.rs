@@ -39,6 +39,7 @@ Variables:
   CMAKE, LIBCLANG_PATH   tools of your own, taken as they are
   LIBTORCH, LIBTORCH_USE_PYTORCH
                          a libtorch of your own, the same (default: a CPU one in the cache directory)
+  TALE_LIBTORCH          `cuda` fetches PyTorch's with CUDA instead (gigabytes)
   TALE_TOOLS_DIR         where `setup` puts what it fetches (default: .tools in the project)
   TALE_PYTHON            the Python whose pip is used (default: python3)
 ";

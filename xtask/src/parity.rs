@@ -29,10 +29,10 @@ const QUANTS: &str = "plugins/common/weights/tests/fixtures";
 
 /// Shows the versions that the numbers are of.
 const VERSIONS: &str = "
-import platform, sys
+import platform
 from importlib.metadata import version
 names = ('torch', 'transformers', 'peft', 'trl', 'accelerate', 'gguf')
-print('Python', platform.python_version(), *(f'{name} {version(name)}' for name in names), sep=', ')
+print(f'Python {platform.python_version()}', *(f'{name} {version(name)}' for name in names), sep=', ')
 ";
 
 /// `--python PATH` takes an environment as it is; `--bless` puts what was made into the tree.

@@ -13,6 +13,8 @@ mod options;
 mod parity;
 mod random;
 mod schedule;
+#[doc(hidden)]
+pub mod throughput;
 mod trainer;
 mod training;
 

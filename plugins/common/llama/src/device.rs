@@ -60,8 +60,13 @@ pub fn limit_threads(threads: Option<u32>) {
 
 /// Opens `libtorch_cuda` where it lies beside the libtorch in use.
 ///
-/// A linker drops it as unneeded, for nothing refers to it by name: it registers itself when it is
-/// loaded. So one build serves both devices.
+/// Nothing refers to it by name (it registers its kernels and the hooks behind
+/// `torch::cuda::is_available` when it is loaded), so a linker with `--as-needed`, the default of
+/// Debian and Ubuntu, drops it, and CUDA is silently missing. `torch-sys` 0.24 links it where it lies
+/// (`use_cuda` in its `build.rs`), and says there that `--no-as-needed` does not reach the binaries
+/// downstream. Opening it at run time needs no flag, and one build serves both devices. It must
+/// happen before libtorch is first asked for CUDA: it looks for the hooks once
+/// (`at::detail::getCUDAHooks`).
 fn open_cuda() {
     use std::sync::Once;
     static OPENED: Once = Once::new();

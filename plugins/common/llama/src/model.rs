@@ -4,7 +4,7 @@
 //! head, F feed-forward width, V vocabulary, R rank of an adapter.
 
 use tale_api::Result;
-use tale_weights::{Config, Model};
+use tale_weights::{Architecture, Config, Model};
 use tch::{Device, Kind, Tensor};
 
 use crate::{lora::Lora, tensors::to_tensor};
@@ -130,6 +130,15 @@ impl Turn<'_> {
     }
 }
 
+/// `f32` on a CPU, which computes `bf16` slower; `bf16` on a card.
+fn kind(device: Device) -> Kind {
+    if device.is_cuda() {
+        Kind::BFloat16
+    } else {
+        Kind::Float
+    }
+}
+
 /// A model on a device. Its weights are frozen; adapters are handed to the passes.
 #[derive(Debug)]
 pub struct Llama {
@@ -152,15 +161,51 @@ impl Llama {
     /// # Errors
     /// [`InvalidData`](tale_api::ErrorKind::InvalidData): a tensor is missing or of another shape.
     pub fn load(model: &Model, device: Device) -> Result<Self> {
-        let config = model.config().clone();
-        let kind = if device.is_cuda() {
-            Kind::BFloat16
-        } else {
-            Kind::Float
+        let kind = kind(device);
+        Self::build(
+            model.config().clone(),
+            device,
+            |name| model.has(name),
+            |name, shape| Ok(to_tensor(&model.tensor(name, shape)?, kind, device)),
+        )
+    }
+
+    /// A model of this shape with random weights, made where it computes: for measurements of models
+    /// that need not be fetched.
+    ///
+    /// # Errors
+    /// None: every tensor has the shape that is asked for.
+    pub fn random(config: Config, device: Device) -> Result<Self> {
+        let kind = kind(device);
+        let (is_tied, is_qwen) = (config.is_tied, config.architecture == Architecture::Qwen2);
+        let has = |name: &str| match name {
+            "lm_head.weight" => !is_tied,
+            _ => {
+                is_qwen
+                    && ["q_proj.bias", "k_proj.bias", "v_proj.bias"]
+                        .iter()
+                        .any(|end| name.ends_with(end))
+            }
         };
+        Self::build(config, device, has, |_, shape| {
+            #[expect(clippy::cast_possible_wrap, reason = "sizes are far below 2^63")]
+            let size: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+            Ok(match size.as_slice() {
+                [_] => Tensor::ones(size.as_slice(), (kind, device)),
+                // As models begin; what is computed with larger ones is no number soon.
+                _ => Tensor::randn(size.as_slice(), (kind, device)) * 0.02,
+            })
+        })
+    }
+
+    fn build(
+        config: Config,
+        device: Device,
+        has: impl Fn(&str) -> bool,
+        read: impl Fn(&str, &[usize]) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let kind = kind(device);
         let (e, f, v) = (config.hidden, config.intermediate, config.vocabulary);
-        let read =
-            |name: &str, shape: &[usize]| Ok(to_tensor(&model.tensor(name, shape)?, kind, device));
         let norm = |name: &str| {
             Ok(Norm {
                 weight: read(name, &[e])?,
@@ -169,7 +214,7 @@ impl Llama {
         };
         let linear = |name: String, outputs: usize, inputs: usize| -> Result<Linear> {
             let bias = format!("{name}.bias");
-            let bias = if model.has(&bias) {
+            let bias = if has(&bias) {
                 Some(read(&bias, &[outputs])?)
             } else {
                 None
@@ -203,7 +248,7 @@ impl Llama {
             })
         };
         let embedding = read("model.embed_tokens.weight", &[v, e])?;
-        let head = if config.is_tied || !model.has("lm_head.weight") {
+        let head = if config.is_tied || !has("lm_head.weight") {
             embedding.shallow_clone()
         } else {
             read("lm_head.weight", &[v, e])?

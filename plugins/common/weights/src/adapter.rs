@@ -262,3 +262,60 @@ impl Config {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_of_another_base_is_refused_with_both_shapes() {
+        let json = json!({
+            "model_type": "qwen2", "vocab_size": 99, "hidden_size": 32, "intermediate_size": 64,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "max_position_embeddings": 512,
+            "tie_word_embeddings": true, "hidden_act": "silu",
+        });
+        let base = Config::from_json(&json, Path::new("config.json")).unwrap();
+        let adapter = |name: &str, (outputs, inputs): (usize, usize)| {
+            let matrix = |shape: [usize; 2]| Array {
+                shape: shape.to_vec(),
+                values: vec![0.0; shape[0] * shape[1]],
+            };
+            let pair = Pair {
+                a: matrix([4, inputs]),
+                b: matrix([outputs, 4]),
+            };
+            Adapter {
+                base: "Llama-3.1-8B-Instruct".to_owned(),
+                rank: 4,
+                alpha: 8.0,
+                pairs: BTreeMap::from([(name.to_owned(), pair)]),
+            }
+        };
+        let fits = adapter("model.layers.1.self_attn.v_proj", (16, 32));
+        fits.check(&base).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        for (name, shape, says) in [
+            (
+                "model.layers.1.self_attn.v_proj",
+                (1024, 4096),
+                "is 1024 × 4096 in it, and 16 × 32 in the model",
+            ),
+            (
+                "model.layers.31.self_attn.v_proj",
+                (16, 32),
+                "no such projection in the model",
+            ),
+        ] {
+            let other = adapter(name, shape);
+            let error = other.check(&base).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidData);
+            assert!(error.message.contains(says), "{error}");
+            assert!(error.hint.unwrap().contains("Llama-3.1-8B-Instruct"));
+            // Nor is it written as one of this base.
+            let file = dir.path().join("adapter.gguf");
+            other.write_gguf(&base, &file).unwrap_err();
+            assert!(!file.exists());
+        }
+    }
+}
