@@ -3,6 +3,9 @@
 //! The format is documented in `docs/gguf.md` of the ggml project: little endian; a header, key and
 //! value pairs, a table of tensors, then their data from the next multiple of the alignment.
 
+pub(crate) mod head;
+mod raw;
+
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -21,7 +24,10 @@ use crate::{
 
 const MAGIC: &[u8; 4] = b"GGUF";
 const VERSION: u32 = 3;
-const ALIGNMENT: u64 = 32;
+/// What the places of tensors are multiples of, unless the file says otherwise.
+pub(crate) const ALIGNMENT: u64 = 32;
+/// Where the metadata begin: behind magic, version and two counts.
+const METADATA_AT: u64 = 24;
 /// No text or array of a sound file is longer; a damaged length must not ask for all memory.
 const LONGEST: u64 = 1 << 28;
 
@@ -99,6 +105,9 @@ pub struct Gguf {
     file: File,
     metadata: BTreeMap<String, Value>,
     tensors: BTreeMap<String, Entry>,
+    /// Pairs of the metadata, and where they end.
+    pairs: u64,
+    metadata_end: u64,
 }
 
 impl Gguf {
@@ -117,7 +126,12 @@ impl Gguf {
         let tables = reader
             .tables()
             .map_err(|e| invalid(path, "no sound GGUF file").caused_by(&e))?;
-        let (metadata, mut tensors) = tables;
+        let Tables {
+            metadata,
+            mut tensors,
+            pairs,
+            metadata_end,
+        } = tables;
         let alignment = metadata
             .get("general.alignment")
             .and_then(Value::as_usize)
@@ -138,6 +152,8 @@ impl Gguf {
             file,
             metadata,
             tensors,
+            pairs,
+            metadata_end,
         })
     }
 
@@ -191,7 +207,12 @@ struct Reader<R> {
     at: u64,
 }
 
-type Tables = (BTreeMap<String, Value>, BTreeMap<String, Entry>);
+struct Tables {
+    metadata: BTreeMap<String, Value>,
+    tensors: BTreeMap<String, Entry>,
+    pairs: u64,
+    metadata_end: u64,
+}
 
 impl<R: Read> Reader<R> {
     fn tables(&mut self) -> io::Result<Tables> {
@@ -208,6 +229,7 @@ impl<R: Read> Reader<R> {
             let (key, kind) = (self.text()?, self.u32()?);
             metadata.insert(key, self.value(kind)?);
         }
+        let metadata_end = self.at;
         let mut table = BTreeMap::new();
         for _ in 0..tensors {
             let (name, dimensions) = (self.text()?, self.u32()?);
@@ -223,7 +245,12 @@ impl<R: Read> Reader<R> {
             let (kind, at) = (self.u32()?, self.u64()?);
             table.insert(name, Entry { shape, kind, at });
         }
-        Ok((metadata, table))
+        Ok(Tables {
+            metadata,
+            tensors: table,
+            pairs,
+            metadata_end,
+        })
     }
 
     fn value(&mut self, kind: u32) -> io::Result<Value> {

@@ -8,6 +8,7 @@ pub mod adapter;
 mod config;
 mod error;
 pub mod gguf;
+pub mod merge;
 mod model;
 mod quants;
 mod safetensors;

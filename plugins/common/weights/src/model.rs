@@ -221,24 +221,81 @@ impl Source {
     }
 }
 
+/// What Hugging Face's names and those of GGUF files differ in.
+const PARTS: &[(&str, &str)] = &[
+    ("model.embed_tokens", "token_embd"),
+    ("model.norm", "output_norm"),
+    ("lm_head", "output"),
+    ("model.layers.", "blk."),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+    ("input_layernorm", "attn_norm"),
+    ("post_attention_layernorm", "ffn_norm"),
+];
+
+impl Model {
+    /// The file, where the model is one.
+    pub(crate) fn gguf(&self) -> Option<&Gguf> {
+        match &self.source {
+            Source::Gguf(file) => Some(file),
+            Source::Folder { .. } => None,
+        }
+    }
+
+    /// Name, shape and number format of every tensor of a folder, shard by shard, in their order.
+    pub(crate) fn stored(&self) -> Option<Vec<(String, Vec<usize>, String)>> {
+        match &self.source {
+            Source::Gguf(_) => None,
+            Source::Folder { shards, .. } => {
+                Some(shards.iter().flat_map(Safetensors::stored).collect())
+            }
+        }
+    }
+
+    /// The number format of a folder's tensor.
+    pub(crate) fn stored_as(&self, name: &str) -> Option<&String> {
+        self.shard(name)?.dtype(name)
+    }
+
+    /// The bytes of a folder's tensor.
+    pub(crate) fn stored_bytes(&self, name: &str) -> u64 {
+        self.shard(name).map_or(0, |shard| shard.bytes(name))
+    }
+
+    /// Copies the numbers of a folder's tensor as they are.
+    pub(crate) fn copy(&self, name: &str, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        match self.shard(name) {
+            Some(shard) => shard.copy(name, out),
+            None => Err(std::io::Error::other(format!("no tensor `{name}`"))),
+        }
+    }
+
+    fn shard(&self, name: &str) -> Option<&Safetensors> {
+        match &self.source {
+            Source::Gguf(_) => None,
+            Source::Folder { shards, places } => shards.get(*places.get(name)?),
+        }
+    }
+}
+
+/// Hugging Face's name for a tensor of a GGUF file; the name itself where it has none.
+pub(crate) fn hf_name(name: &str) -> String {
+    // `output` alone is the last projection; it is a part of other names too.
+    if let Some(rest) = name.strip_prefix("output.") {
+        return format!("lm_head.{rest}");
+    }
+    let parts = PARTS.iter().filter(|(_, gguf)| *gguf != "output");
+    parts.fold(name.to_owned(), |name, (hf, gguf)| name.replace(gguf, hf))
+}
+
 /// The name in a GGUF file of a tensor with a Hugging Face name; without an ending, of a projection.
 #[must_use]
 pub fn gguf_name(name: &str) -> String {
-    const PARTS: &[(&str, &str)] = &[
-        ("model.embed_tokens", "token_embd"),
-        ("model.norm", "output_norm"),
-        ("lm_head", "output"),
-        ("model.layers.", "blk."),
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.k_proj", "attn_k"),
-        ("self_attn.v_proj", "attn_v"),
-        ("self_attn.o_proj", "attn_output"),
-        ("mlp.gate_proj", "ffn_gate"),
-        ("mlp.up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
-        ("input_layernorm", "attn_norm"),
-        ("post_attention_layernorm", "ffn_norm"),
-    ];
     PARTS
         .iter()
         .fold(name.to_owned(), |name, (from, to)| name.replace(from, to))
@@ -266,8 +323,14 @@ mod tests {
                 "blk.0.ffn_norm.weight",
             ),
             ("lm_head.weight", "output.weight"),
+            ("model.norm.weight", "output_norm.weight"),
+            (
+                "model.layers.3.self_attn.o_proj.weight",
+                "blk.3.attn_output.weight",
+            ),
         ] {
             assert_eq!(gguf_name(name), expected);
+            assert_eq!(hf_name(expected), name);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
+    io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -135,6 +136,41 @@ impl Safetensors {
             shape: entry.shape.clone(),
             values,
         })
+    }
+}
+
+impl Safetensors {
+    /// Name, shape and number format of every tensor, in the order of the file.
+    pub(crate) fn stored(&self) -> Vec<(String, Vec<usize>, String)> {
+        let mut all: Vec<_> = self.entries.iter().collect();
+        all.sort_by_key(|(_, entry)| entry.data_offsets);
+        all.into_iter()
+            .map(|(name, e)| (name.clone(), e.shape.clone(), e.dtype.clone()))
+            .collect()
+    }
+
+    pub(crate) fn dtype(&self, name: &str) -> Option<&String> {
+        Some(&self.entries.get(name)?.dtype)
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> u64 {
+        let offsets = self.entries.get(name).map_or((0, 0), |e| e.data_offsets);
+        offsets.1 - offsets.0
+    }
+
+    /// Copies the numbers of a tensor that is there.
+    pub(crate) fn copy(&self, name: &str, out: &mut impl Write) -> io::Result<()> {
+        let (from, to) = self.entries[name].data_offsets;
+        let mut buffer = vec![0; 1 << 20];
+        let mut at = from;
+        while at < to {
+            let left = usize::try_from(to - at).map_or(buffer.len(), |n| n.min(buffer.len()));
+            self.file
+                .read_exact_at(&mut buffer[..left], self.data + at)?;
+            out.write_all(&buffer[..left])?;
+            at += left as u64;
+        }
+        Ok(())
     }
 }
 

@@ -136,6 +136,12 @@ impl Vocabulary {
         self.tokenizer.get_vocab_size(true)
     }
 
+    /// The id of a token.
+    #[must_use]
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
     /// Tokens of `text`; special tokens written in it are recognised, none are added.
     ///
     /// # Errors
@@ -205,6 +211,26 @@ fn pre_tokenizer(pre: &str) -> Option<Json> {
         _ => return None,
     };
     Some(json!({"type": "Sequence", "pretokenizers": steps}))
+}
+
+/// The name that [`pre_tokenizer`] has for what a `tokenizer.json` says.
+pub(crate) fn pre_of(json: &Json) -> Option<&'static str> {
+    let steps = |json: &Json| -> Vec<Json> {
+        let list = json["pretokenizers"].as_array();
+        let list = list.map_or(std::slice::from_ref(json), Vec::as_slice);
+        // What is left out changes offsets, not tokens.
+        let plain = |step: &Json| match step["type"].as_str() {
+            Some("ByteLevel") => json!([step["add_prefix_space"], step["use_regex"]]),
+            Some("Digits") => json!(["digits", step["individual_digits"]]),
+            _ => json!([step["pattern"], step["behavior"], step["invert"]]),
+        };
+        list.iter().map(plain).collect()
+    };
+    let wanted = steps(json);
+    let known = ["qwen2", "llama-bpe", "smollm", "gpt-2"];
+    known
+        .into_iter()
+        .find(|pre| pre_tokenizer(pre).is_some_and(|known| steps(&known) == wanted))
 }
 
 /// `tokenizer.json` of a GGUF file with a byte-level vocabulary.
