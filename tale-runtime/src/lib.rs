@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod manifest;
 pub mod pipeline;
 pub mod plan;
+pub mod post_train;
 pub mod progress;
 pub mod registry;
 pub mod report;

@@ -150,7 +150,7 @@ const PLAN: &str = "plan";
 const DIGESTS: &str = "digests";
 
 /// What must not change between two calls of a run, secrets left out.
-fn fingerprint(plan: &Plan) -> Value {
+pub(crate) fn fingerprint(plan: &Plan) -> Value {
     let mut value = plan.manifest.resolved(&plan.secrets);
     for path in FREE {
         remove(&mut value, path);
@@ -171,7 +171,7 @@ fn share(before: &mut Value, now: &mut Value, table: &str) {
 }
 
 /// Removes the key at `path`, in every table of an array.
-fn remove(value: &mut Value, path: &[&str]) {
+pub(crate) fn remove(value: &mut Value, path: &[&str]) {
     match (value, path) {
         (Value::Array(items), _) => items.iter_mut().for_each(|item| remove(item, path)),
         (Value::Object(map), [key]) => {
@@ -211,6 +211,8 @@ mod tests {
             manifest: loaded.manifest,
             llms: Vec::new(),
             datasets: Vec::new(),
+            held_out: Vec::new(),
+            training: None,
             estimator: None,
             feasibility: None,
             methods: Vec::new(),

@@ -98,6 +98,54 @@ fn both_methods_leave_an_adapter_and_are_not_done_twice() {
 }
 
 #[test]
+fn a_trained_model_is_merged_and_exported_and_nothing_is_overwritten() {
+    let place = place();
+    fails(&train(&place, "sft", &[]), 0, &[]);
+    let model = |args: &[&str], code: i32, says: &[&str]| {
+        let output = Command::new(tale())
+            .current_dir(place.path())
+            .arg("model")
+            .args(args)
+            .args(["--base", "base", "--adapter", "sft/adapter"])
+            .output()
+            .unwrap();
+        fails(&output, code, says);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = model(&["merge", "--out", "merged", "--json"], 0, &[]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    // Queries and values of two blocks.
+    assert_eq!(said["changed"], 4, "{said}");
+    assert!(place.path().join("merged/tokenizer.json").is_file());
+    model(
+        &["merge", "--out", "merged"],
+        1,
+        &["is there already", "--force"],
+    );
+    model(&["merge", "--out", "merged", "--force"], 0, &[]);
+    // The adapter alone is what the trainer wrote.
+    model(&["export", "--gguf", "adapter.gguf"], 0, &[]);
+    let read = |name: &str| fs::read(place.path().join(name)).unwrap();
+    assert!(read("adapter.gguf") == read("sft/adapter.gguf"));
+    model(
+        &["export", "--gguf", "adapter.gguf"],
+        2,
+        &["is there already"],
+    );
+    model(&["export", "--gguf", "model.gguf", "--merged"], 0, &[]);
+    // A base of another shape.
+    let config = place.path().join("base/config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        text.replace("\"num_key_value_heads\":2", "\"num_key_value_heads\":1"),
+    )
+    .unwrap();
+    model(&["merge", "--out", "other"], 1, &["another base"]);
+    assert!(!place.path().join("other").exists());
+}
+
+#[test]
 fn what_is_wrong_is_named_with_a_way_out() {
     let place = place();
     fails(
@@ -193,7 +241,7 @@ fn llama_cpp_says_with_the_adapter_what_it_was_trained_to_say() {
         .unwrap();
     fails(&trained, 0, &["step 14 of 14"]);
 
-    let ask = |more: &[&str]| {
+    let ask_of = |model: &str, more: &[&str]| {
         let asked = Command::new(tale())
             .current_dir(place.path())
             .args(["ask", "What is 3 plus 6?", "--model", model, "--json"])
@@ -205,9 +253,56 @@ fn llama_cpp_says_with_the_adapter_what_it_was_trained_to_say() {
         fails(&asked, 0, &[]);
         String::from_utf8(asked.stdout).unwrap()
     };
+    let ask = |more: &[&str]| ask_of(model, more);
     let adapter = place.path().join("out/adapter.gguf");
     let lora = format!("llm.options.lora=[{{ path = \"{}\" }}]", adapter.display());
     assert!(!ask(&[]).contains("purple elephants"));
     let answer = ask(&["--set", &lora]);
     assert!(answer.contains("]] purple elephants."), "{answer}");
+
+    // The same from one file: merged into the GGUF, and by way of a Hugging Face folder, whose
+    // tokenizer and settings are made from the GGUF's and go back into another.
+    for args in [
+        &[
+            "export",
+            "--base",
+            model,
+            "--adapter",
+            "out/adapter",
+            "--merged",
+            "--gguf",
+            "a.gguf",
+        ][..],
+        &[
+            "merge",
+            "--base",
+            model,
+            "--adapter",
+            "out/adapter",
+            "--out",
+            "merged",
+        ],
+        &[
+            "export",
+            "--base",
+            "merged",
+            "--gguf",
+            "b.gguf",
+            "--numbers",
+            "q8_0",
+        ],
+    ] {
+        let written = Command::new(tale())
+            .current_dir(place.path())
+            .arg("model")
+            .args(args)
+            .output()
+            .unwrap();
+        fails(&written, 0, &[]);
+    }
+    for file in ["a.gguf", "b.gguf"] {
+        let path = place.path().join(file);
+        let answer = ask_of(path.to_str().unwrap(), &[]);
+        assert!(answer.contains("]] purple elephants."), "{file}: {answer}");
+    }
 }

@@ -11,9 +11,11 @@ mod model;
 mod new;
 mod output;
 mod plugin;
+mod post_train;
 mod report;
 mod run;
 mod train;
+mod weights;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
@@ -90,7 +92,7 @@ enum Command {
     /// List, inspect and check plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    /// List and fetch models
+    /// List, fetch, merge and export models
     #[command(subcommand)]
     Model(model::ModelCommand),
     /// List, fetch and look into data sets

@@ -1,8 +1,8 @@
-//! `tale model list|fetch`.
+//! `tale model list|fetch`; `merge` and `export` are in `weights.rs`.
 
 use clap::Subcommand;
 
-use super::{Global, Outcome};
+use super::{Global, Outcome, weights};
 use crate::{
     cli::listing,
     fetch::{Kind, catalogue},
@@ -14,12 +14,19 @@ pub(super) enum ModelCommand {
     List,
     /// Fetch a model into the user's cache; nothing is downloaded twice
     Fetch(listing::FetchArgs),
+    /// Write a model with a trained adapter in it as a Hugging Face folder
+    Merge(weights::MergeArgs),
+    /// Write an adapter, or a model with or without one in it, as GGUF for llama.cpp
+    Export(weights::ExportArgs),
 }
 
 pub(super) fn model(command: &ModelCommand, global: &Global) -> Outcome {
-    let entries = catalogue::models()?;
     match command {
-        ModelCommand::List => listing::list(&entries, &[], global),
-        ModelCommand::Fetch(args) => listing::fetch(&entries, Kind::Model, args, global),
+        ModelCommand::List => listing::list(&catalogue::models()?, &[], global),
+        ModelCommand::Fetch(args) => {
+            listing::fetch(&catalogue::models()?, Kind::Model, args, global)
+        }
+        ModelCommand::Merge(args) => weights::merge(args, global),
+        ModelCommand::Export(args) => weights::export(args, global),
     }
 }

@@ -7,12 +7,12 @@ use std::{
 
 use clap::Args;
 
-use super::{Exit, Failure, Global, Outcome, interrupted, output};
+use super::{Exit, Failure, Global, Outcome, interrupted, output, post_train};
 use crate::{
     diagnostics::Diagnostic,
     manifest::{Change, Task},
     pipeline::{Ending, Observer, PipelineError},
-    plan::{OpenError, Outlook, Plan},
+    plan::{Forecast, OpenError, Outlook, Plan, PromptPreview},
     progress,
     registry::Registry,
     report::{self, Summary},
@@ -35,7 +35,7 @@ pub(super) struct RunArgs {
     limit: Option<u64>,
     /// Start over: an existing run directory is moved aside, not deleted
     #[arg(long)]
-    fresh: bool,
+    pub(super) fresh: bool,
     /// Show the plan, the first prompts and a forecast, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -80,7 +80,11 @@ impl RunArgs {
         Ok((plan, registry))
     }
 
-    fn out(&self, plan: &Plan) -> PathBuf {
+    pub(super) fn manifest(&self) -> &Path {
+        &self.manifest
+    }
+
+    pub(super) fn out(&self, plan: &Plan) -> PathBuf {
         self.out
             .clone()
             .unwrap_or_else(|| Path::new("runs").join(&plan.manifest.name))
@@ -91,6 +95,9 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
     let (plan, registry) = args.plan(global)?;
     if args.dry_run {
         return dry_run(args, &plan, &registry, global).await;
+    }
+    if plan.manifest.trains() {
+        return post_train::run(args, global, &plan, &registry).await;
     }
     let dir = args.out(&plan);
     if args.fresh
@@ -142,7 +149,7 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Outcome {
 }
 
 /// What ended the run, and how it goes on.
-fn cap_reached(args: &RunArgs, e: &PipelineError) -> String {
+pub(super) fn cap_reached(args: &RunArgs, e: &PipelineError) -> String {
     let cause = std::error::Error::source(e).map_or_else(|| e.to_string(), ToString::to_string);
     format!(
         "stopped before the cap on the cost: {cause} (all sessions of this run counted); \
@@ -165,7 +172,7 @@ pub(super) fn not_opened(e: OpenError) -> Failure {
 }
 
 /// The numbers so far, and where the report is.
-fn show(global: &Global, dir: &Path, summary: &Summary) {
+pub(super) fn show(global: &Global, dir: &Path, summary: &Summary) {
     if global.json {
         output::json(summary);
         return;
@@ -208,33 +215,24 @@ fn finish(args: &RunArgs, global: &Global, dir: &Path, summary: &Summary, ended:
 }
 
 async fn dry_run(args: &RunArgs, plan: &Plan, registry: &Registry, global: &Global) -> Outcome {
-    let mut preview = plan.preview(registry).await?;
-    if plan.manifest.task == Task::Evaluate {
-        preview.outlook = plan.outlook(registry, &args.out(plan)).await?;
-    }
     for variable in plan.missing_variables() {
         output::note(&format!(
             "environment variable `{variable}` is not set: a real run would end before its first call"
         ));
+    }
+    if plan.manifest.trains() {
+        return post_train::dry_run(plan, registry, &args.out(plan), global).await;
+    }
+    let mut preview = plan.preview(registry).await?;
+    if plan.manifest.task == Task::Evaluate {
+        preview.outlook = plan.outlook(registry, &args.out(plan)).await?;
     }
     let resolved = plan.manifest.resolved_toml(&plan.secrets);
     if global.json {
         output::json(&serde_json::json!({ "manifest": resolved, "preview": preview }));
         return Ok(Exit::Done);
     }
-    output::line(&format!(
-        "# The manifest with its defaults\n{}",
-        resolved.trim_end()
-    ));
-    for prompt in &preview.prompts {
-        output::line(&format!(
-            "\n# {} · {} · question {}",
-            prompt.dataset, prompt.method, prompt.id
-        ));
-        for message in &prompt.messages {
-            output::line(&format!("[{:?}]\n{}", message.role, message.content));
-        }
-    }
+    show_preview(&resolved, &preview.prompts);
     if !preview.outlook.is_empty() {
         output::line("\n# Forecast, less what is answered already");
         for outlook in &preview.outlook {
@@ -243,25 +241,47 @@ async fn dry_run(args: &RunArgs, plan: &Plan, registry: &Registry, global: &Glob
         return Ok(Exit::Done);
     }
     output::line("\n# Forecast, if nothing has been answered yet");
-    let number = |n: Option<u64>| n.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
-    for f in &preview.forecast {
-        output::line(&format!(
-            "{}: {} questions, {} calls, about {} input tokens, at most {} output tokens, {}",
-            f.llm,
-            number(f.questions),
-            match (f.calls_at_least, f.calls) {
-                (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
-                (_, most) => number(most),
-            },
-            number(f.input_tokens_about),
-            number(f.output_tokens_at_most),
-            match f.cost_usd_at_most {
-                Some(usd) => format!("at most ${usd:.4}"),
-                None => "no price known".to_owned(),
-            }
-        ));
+    for forecast in &preview.forecast {
+        output::line(&forecast_line(forecast));
     }
     Ok(Exit::Done)
+}
+
+/// The manifest and the prompts of the first questions.
+pub(super) fn show_preview(resolved: &str, prompts: &[PromptPreview]) {
+    output::line(&format!(
+        "# The manifest with its defaults\n{}",
+        resolved.trim_end()
+    ));
+    for prompt in prompts {
+        output::line(&format!(
+            "\n# {} · {} · question {}",
+            prompt.dataset, prompt.method, prompt.id
+        ));
+        for message in &prompt.messages {
+            output::line(&format!("[{:?}]\n{}", message.role, message.content));
+        }
+    }
+}
+
+/// What one model would be asked.
+pub(super) fn forecast_line(f: &Forecast) -> String {
+    let number = |n: Option<u64>| n.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
+    format!(
+        "{}: {} questions, {} calls, about {} input tokens, at most {} output tokens, {}",
+        f.llm,
+        number(f.questions),
+        match (f.calls_at_least, f.calls) {
+            (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+            (_, most) => number(most),
+        },
+        number(f.input_tokens_about),
+        number(f.output_tokens_at_most),
+        match f.cost_usd_at_most {
+            Some(usd) => format!("at most ${usd:.4}"),
+            None => "no price known".to_owned(),
+        }
+    )
 }
 
 fn outlook_line(o: &Outlook) -> String {
@@ -300,7 +320,7 @@ fn outlook_line(o: &Outlook) -> String {
 }
 
 /// A run directory that belongs to another run: a matter of usage, told key by key.
-fn taken(e: AdoptError) -> Failure {
+pub(super) fn taken(e: AdoptError) -> Failure {
     let causes: Vec<String> = match &e {
         AdoptError::OtherManifest { changes, .. } => changes.iter().map(describe).collect(),
         AdoptError::OtherData { labels, .. } => labels

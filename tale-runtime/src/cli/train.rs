@@ -12,11 +12,7 @@ use tale_api::{
 };
 
 use super::{Exit, Failure, Global, Outcome, interrupted, output, parse_options};
-use crate::{
-    diagnostics::Diagnostic,
-    fetch::{Kind, Store, catalogue},
-    registry::Residence,
-};
+use crate::{plan::files, registry::Residence};
 
 #[derive(Args)]
 pub(super) struct TrainArgs {
@@ -58,7 +54,8 @@ pub(super) async fn train(args: &TrainArgs, global: &Global) -> Outcome {
     };
     let name = args.trainer.as_deref().unwrap_or(name);
     let options = parse_options(&args.options)?;
-    let base_model = base(&args.base)?;
+    let base = args.base.to_string_lossy();
+    let base_model = files::model(&args.base, &base).map_err(Failure::usage)?;
     let registry = global.registry(&[]).map_err(Failure::usage)?;
     let located = registry
         .locate(ComponentKind::Trainer, name)
@@ -95,31 +92,12 @@ pub(super) async fn train(args: &TrainArgs, global: &Global) -> Outcome {
     }
 }
 
-/// A path, or the file of a model that the catalogue knows.
-fn base(given: &Path) -> Result<PathBuf, Failure> {
-    if given.exists() {
-        return Ok(absolute(given));
-    }
-    let entries = catalogue::models()?;
-    let name = given.to_string_lossy();
-    let Ok(entry) = catalogue::find(&entries, Kind::Model, &name) else {
-        let what = format!("no folder, file or model `{name}`");
-        return Err(Failure::usage(
-            Diagnostic::error(what).help("`tale model list` names the models that can be fetched"),
-        ));
-    };
-    Store::open()?.present(entry).ok_or_else(|| {
-        let what = format!("the model `{name}` is not here");
-        Failure::usage(Diagnostic::error(what).help(format!("`tale model fetch {name}` gets it")))
-    })
-}
-
 /// Components may have another working directory in mind.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn told(event: &TrainEvent) -> Option<String> {
+pub(super) fn told(event: &TrainEvent) -> Option<String> {
     match event {
         TrainEvent::Step {
             step,

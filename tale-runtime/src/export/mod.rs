@@ -76,6 +76,19 @@ pub fn export(
     format: Format,
     out: &mut dyn Write,
 ) -> Result<Exported, ExportError> {
+    export_unless(reader, format, |_| false, out)
+}
+
+/// As [`export`], but leaves out the questions that `is_held_out` names, counted as `held-out`.
+///
+/// # Errors
+/// See [`ExportError`].
+pub fn export_unless(
+    reader: &Reader,
+    format: Format,
+    is_held_out: impl Fn(&str) -> bool,
+    out: &mut dyn Write,
+) -> Result<Exported, ExportError> {
     let cells = reader.search_cells()?;
     if cells.is_empty() {
         return Err(ExportError::NoSearch);
@@ -87,7 +100,12 @@ pub fn export(
     let mut exported = Exported::default();
     for cell in cells {
         reader.for_each_search(cell, |search| {
-            match pair(&search, &system) {
+            let pair = if is_held_out(&search.question) {
+                Err("held-out")
+            } else {
+                pair(&search, &system)
+            };
+            match pair {
                 Ok(pair) => {
                     serde_json::to_writer(&mut *out, &format.line(&pair))
                         .map_err(|e| ExportError::Write(e.into()))?;

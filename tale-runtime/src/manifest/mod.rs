@@ -14,6 +14,7 @@
 
 mod check;
 mod models;
+mod post_train;
 mod resolved;
 mod rules;
 mod schema;
@@ -31,6 +32,9 @@ use std::{io::Read as _, path::Path};
 use crate::diagnostics::{Diagnostic, Diagnostics, Place, Text, nearest};
 
 pub use models::{CacheMode, CacheSpec, LlmSpec, PricesSpec, RatesSpec};
+pub use post_train::{
+    AdapterForm, AdapterSpec, Overlap, PostTrainSpec, TrainerSpec, TrainingMethod,
+};
 pub use resolved::{Change, differences, without_secret};
 pub use schema::schema;
 pub use searches::{

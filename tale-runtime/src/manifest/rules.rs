@@ -19,6 +19,21 @@ pub(super) fn check(manifest: &Manifest, source: &Source, problems: &mut Diagnos
         manifest.dataset.iter().map(super::DatasetSpec::label),
         problems,
     );
+    let held_out = manifest.held_out.iter().flatten();
+    labels(
+        source,
+        "held_out",
+        held_out.map(super::DatasetSpec::label),
+        problems,
+    );
+    let trainers = manifest.trainer.iter().flatten();
+    labels(
+        source,
+        "trainer",
+        trainers.map(super::TrainerSpec::label),
+        problems,
+    );
+    post_train(manifest, source, problems);
     budgets(manifest, source, problems);
     sweep(manifest, source, problems);
 }
@@ -48,6 +63,46 @@ fn labels<'a>(
             { source.at(&[table, &earlier.to_string()]) }
         ));
         problems.push(problem);
+    }
+}
+
+/// What a post-training needs, and what it would not know what to do with.
+fn post_train(manifest: &Manifest, source: &Source, problems: &mut Diagnostics) {
+    if !manifest.trains() {
+        return;
+    }
+    if manifest.llm.as_slice().len() > 1 {
+        let message = format!("`task = \"{}\"` trains one model", manifest.task.as_str());
+        let problem = Diagnostic::at(source.at(&["llm", "1"]), message);
+        problems.push(problem.help("give each model a manifest of its own"));
+    }
+    // The name stands where a plugin's does not fit: it is part of a folder's and of a method's.
+    for (i, trainer) in manifest.trainer.iter().flatten().enumerate() {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !trainer.label().chars().all(fits) {
+            let place = source.at(&["trainer", &i.to_string(), "plugin"]);
+            let message = format!(
+                "the name `{}` fits no folder and no method",
+                trainer.label()
+            );
+            problems.push(Diagnostic::at(place, message).help("give this trainer a `name`"));
+        }
+    }
+    if manifest.task != Task::PostTrain {
+        return;
+    }
+    if manifest.held_out.is_none() {
+        let place = source.at(&["task"]);
+        let problem = Diagnostic::at(place, "a post-training needs a table `[held_out]`");
+        problems.push(problem.help(
+            "name the questions on which the trained models are compared, none of them one of \
+             `[dataset]`; `task = \"train\"` trains and compares nothing",
+        ));
+    }
+    if !manifest.evaluate.methods.iter().any(|m| m == "vanilla-cot") {
+        let place = source.at(&["evaluate", "methods"]);
+        let problem = Diagnostic::at(place, "a post-training is compared with `vanilla-cot`");
+        problems.push(problem.help("add it to `methods`"));
     }
 }
 

@@ -48,6 +48,16 @@ pub(super) fn name(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A trainer's name: it is part of a folder's and of a method's.
+pub(super) fn trainer(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": "^[a-z0-9][a-z0-9-]*$",
+        "maxLength": 40,
+        "x-form": "small letters, digits and `-`, the first no `-`",
+    })
+}
+
 /// A digest.
 pub(super) fn sha256(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

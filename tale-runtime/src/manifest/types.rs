@@ -11,7 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CacheSpec, FeasibilitySpec, LlmSpec, RelativeTo, SearchSpec, SweepSpec, schema};
+use super::{
+    CacheSpec, FeasibilitySpec, LlmSpec, PostTrainSpec, RelativeTo, SearchSpec, SweepSpec,
+    TrainerSpec, schema,
+};
 
 /// What a run is: which models answer which questions, by which methods, under which seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +61,10 @@ pub struct Manifest {
     pub llm: OneOrMany<LlmSpec>,
     /// The data sets asked: a table `[dataset]`, or several tables `[[dataset]]`.
     pub dataset: OneOrMany<DatasetSpec>,
+    /// The data sets on which `task = "post-train"` compares the trained models with the untrained
+    /// one, with the keys of `[dataset]`; none of their questions may be one of `[dataset]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<OneOrMany<DatasetSpec>>,
     /// What `task = "evaluate"` compares.
     #[serde(default)]
     pub evaluate: EvaluateSpec,
@@ -73,6 +80,13 @@ pub struct Manifest {
     /// Under which budgets `task = "sweep"` asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<SweepSpec>,
+    /// What trains on the pairs of the search: a table `[trainer]`, or several tables `[[trainer]]`.
+    /// Default: `sft` and `dpo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<OneOrMany<TrainerSpec>>,
+    /// How `task = "post-train"` goes from a search to an evaluated model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_train: Option<PostTrainSpec>,
 }
 
 impl Manifest {
@@ -83,6 +97,17 @@ impl Manifest {
             self.search.get_or_insert_default();
             self.feasibility.get_or_insert_default();
         }
+        if self.trains() {
+            let both = || OneOrMany::Many(["sft", "dpo"].map(TrainerSpec::of).to_vec());
+            self.trainer.get_or_insert_with(both);
+            self.post_train.get_or_insert_default();
+        }
+    }
+
+    /// Whether the task trains on the pairs of a search.
+    #[must_use]
+    pub fn trains(&self) -> bool {
+        matches!(self.task, Task::Train | Task::PostTrain)
     }
 
     /// Whether the task makes a search.
@@ -91,7 +116,7 @@ impl Manifest {
         let relative = self.sweep.as_ref().map(|s| s.relative_to);
         match self.task {
             Task::Evaluate => false,
-            Task::Search => true,
+            Task::Search | Task::Train | Task::PostTrain => true,
             Task::Sweep => relative == Some(RelativeTo::Searched),
         }
     }
@@ -109,6 +134,10 @@ pub enum Task {
     Search,
     /// Asks every question under every budget of a list.
     Sweep,
+    /// Searches, and trains on the pairs that were found.
+    Train,
+    /// Searches, trains, and compares the trained models with the untrained one on other questions.
+    PostTrain,
 }
 
 impl Task {
@@ -119,6 +148,8 @@ impl Task {
             Self::Evaluate => "evaluate",
             Self::Search => "search",
             Self::Sweep => "sweep",
+            Self::Train => "train",
+            Self::PostTrain => "post-train",
         }
     }
 }

@@ -38,5 +38,6 @@ pub use questions::{DatasetSetup, Draw, Questions, Selection};
 pub use recorded::RecordedLlm;
 pub(crate) use recorded::completion;
 pub use search::{Next, Rule, SEARCHED, Search, Strategy, Trial, search};
+pub use subject::asked_text;
 pub use sweep::{Sweep, SweepPoint, sweep};
 pub use work::Work;

@@ -74,12 +74,7 @@ impl Subject {
 
     /// The question as people read it: with its options, a line each.
     pub(super) fn text(&self) -> String {
-        let letters = ('A'..='Z').map(String::from);
-        let mut text = self.question.text.clone();
-        for (letter, option) in letters.zip(&self.question.options) {
-            text.push_str(&format!("\n{letter}. {option}"));
-        }
-        text
+        asked_text(&self.question)
     }
 
     /// The question as the journal keeps it.
@@ -93,6 +88,17 @@ impl Subject {
             kind: self.question.kind.as_str().to_owned(),
         }
     }
+}
+
+/// A question as people read it and the journal keeps it: with its options, a line each.
+#[must_use]
+pub fn asked_text(question: &Question) -> String {
+    let letters = ('A'..='Z').map(String::from);
+    let mut text = question.text.clone();
+    for (letter, option) in letters.zip(&question.options) {
+        text.push_str(&format!("\n{letter}. {option}"));
+    }
+    text
 }
 
 /// An error as the journal keeps it: its kind; message, causes and hint in one text.

@@ -1,6 +1,6 @@
 //! From names in a manifest to files: a catalogue's name, or a path relative to the manifest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -130,6 +130,22 @@ pub(crate) fn address_called(name: &str) -> Option<Result<PathBuf, FetchError>> 
         },
         other => other,
     }))
+}
+
+/// The file or folder of a model that is to be trained: `path`, or what was fetched under the name
+/// `given`.
+pub(crate) fn model(path: &Path, given: &str) -> Result<PathBuf, Diagnostic> {
+    if path.exists() {
+        return Ok(absolute(path.to_owned()));
+    }
+    let entries = catalogue::models();
+    match &entries {
+        Ok(known) if catalogue::find(known, Kind::Model, given).is_err() => {
+            let problem = Diagnostic::error(format!("no folder, file or model `{given}`"));
+            Err(problem.help("`tale model list` names the models that can be fetched"))
+        }
+        _ => fetched(entries, Kind::Model, given).map_err(|e| missing(&e)),
+    }
 }
 
 fn fetched(

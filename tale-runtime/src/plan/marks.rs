@@ -48,16 +48,19 @@ pub(super) fn is_marked(schema: &Value, name: &str, what: &str) -> bool {
 
 /// Whether creating the component reads a model's weights, which may take minutes.
 pub(super) fn loads_weights(schema: &Value) -> bool {
-    let properties = schema.get("properties").and_then(Value::as_object);
-    properties
-        .into_iter()
-        .flatten()
-        .any(|(name, _)| is_marked(schema, name, "model-file"))
+    model_file(schema).is_some()
+}
+
+/// The option that names a model's file or folder.
+pub(crate) fn model_file(schema: &Value) -> Option<&str> {
+    let properties = schema.get("properties").and_then(Value::as_object)?;
+    let mut names = properties.keys().map(String::as_str);
+    names.find(|name| is_marked(schema, name, "model-file"))
 }
 
 /// Those of `options` that change answers: not what is marked as changing none, what the runtime
 /// fills in by the run's concurrency, or what stands at its default anyway.
-pub(super) fn that_change_answers(
+pub(crate) fn that_change_answers(
     schema: &Value,
     options: &Map<String, Value>,
 ) -> Map<String, Value> {

@@ -7,10 +7,11 @@
 mod costs;
 mod demands;
 pub(crate) mod files;
-mod marks;
-mod open;
+pub(crate) mod marks;
+pub(crate) mod open;
 mod outlook;
 mod preview;
+mod training;
 
 use std::{
     collections::BTreeSet,
@@ -40,6 +41,7 @@ pub use costs::Pricing;
 pub use open::{OpenError, Opened};
 pub use outlook::Outlook;
 pub use preview::{Forecast, Preview, PreviewError, PromptPreview};
+pub use training::{AdapterPlan, TrainerPlan, TrainingPlan};
 
 /// A manifest resolved and checked.
 #[derive(Clone, Debug)]
@@ -50,6 +52,10 @@ pub struct Plan {
     pub llms: Vec<LlmPlan>,
     /// The data sets, in order.
     pub datasets: Vec<DatasetPlan>,
+    /// The data sets on which trained models are compared.
+    pub held_out: Vec<DatasetPlan>,
+    /// What is trained, if the task trains.
+    pub training: Option<TrainingPlan>,
     /// The estimator, if a method needs one.
     pub estimator: Option<ComponentPlan>,
     /// The rule of feasibility, if the task searches.
@@ -227,10 +233,23 @@ impl Resolver<'_> {
         let mut secrets = Vec::new();
 
         let llms = self.llms(&manifest, &mut secrets);
-        let datasets = self.datasets(&manifest, &mut secrets);
+        let asked = ("dataset", manifest.dataset.as_slice());
+        let datasets = self.datasets(&manifest, asked, &mut secrets);
+        let held_out = match &manifest.held_out {
+            Some(held_out) => {
+                let asked = ("held_out", held_out.as_slice());
+                self.datasets(&manifest, asked, &mut secrets)
+            }
+            None => Vec::new(),
+        };
+        let training = self.training(&manifest, &llms, &mut secrets);
 
         let mut estimator = None;
-        if manifest.task == manifest::Task::Evaluate && methods.iter().any(Method::needs_estimate) {
+        let evaluates = matches!(
+            manifest.task,
+            manifest::Task::Evaluate | manifest::Task::PostTrain
+        );
+        if evaluates && methods.iter().any(Method::needs_estimate) {
             let spec = &manifest.estimator;
             let at = At {
                 kind: ComponentKind::Estimator,
@@ -279,6 +298,8 @@ impl Resolver<'_> {
         Some(Plan {
             llms,
             datasets,
+            held_out,
+            training,
             estimator,
             feasibility,
             methods,
@@ -335,11 +356,12 @@ impl Resolver<'_> {
     fn datasets(
         &mut self,
         manifest: &Manifest,
+        (name, specs): (&str, &[manifest::DatasetSpec]),
         secrets: &mut Vec<Vec<String>>,
     ) -> Vec<DatasetPlan> {
         let mut datasets = Vec::new();
-        for (i, spec) in manifest.dataset.iter().enumerate() {
-            let table = vec!["dataset".to_owned(), i.to_string()];
+        for (i, spec) in specs.iter().enumerate() {
+            let table = vec![name.to_owned(), i.to_string()];
             let mut lifted = Vec::new();
             if let Some(path) = self.dataset_file(spec, &table) {
                 lifted.push(("path", Value::from(path.display().to_string())));

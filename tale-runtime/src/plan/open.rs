@@ -278,7 +278,7 @@ impl Plan {
     }
 
     /// Creates one data set.
-    pub(super) async fn open_dataset(
+    pub(crate) async fn open_dataset(
         &self,
         registry: &Registry,
         plan: &super::DatasetPlan,
@@ -423,13 +423,13 @@ fn note(info: &DatasetInfo) -> DataNote {
     }
 }
 
-fn load(registry: &Registry, component: &ComponentPlan) -> Result<Plugin, OpenError> {
+pub(crate) fn load(registry: &Registry, component: &ComponentPlan) -> Result<Plugin, OpenError> {
     registry
         .load(&component.located, &component.policy, component.residence)
         .map_err(OpenError::Load)
 }
 
-fn failed(component: &ComponentPlan, source: Error) -> OpenError {
+pub(crate) fn failed(component: &ComponentPlan, source: Error) -> OpenError {
     let info = &component.located.component;
     OpenError::Create {
         kind: info.kind,

@@ -130,7 +130,7 @@ impl Plan {
                 let calls = (self.methods.len() + estimates) as u64;
                 calls..=calls
             }
-            Task::Search => 1..=1 + searched,
+            Task::Search | Task::Train | Task::PostTrain => 1..=1 + searched,
             Task::Sweep if self.manifest.searches() => 1..=1 + searched + points,
             Task::Sweep => 1 + points..=1 + points,
         }

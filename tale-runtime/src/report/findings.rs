@@ -5,7 +5,7 @@ use super::{
     column::{Column, Point},
     data,
     plan::Plan,
-    search,
+    post_train, search,
     summary::{BASELINE, Paired, Summary, Totals, matched},
 };
 use crate::store::{Cell, CellId, Reader, StoreError};
@@ -149,6 +149,7 @@ impl Findings {
             analysis,
             datasets,
             circular,
+            post_train: post_train::read(reader)?,
         };
         Ok(Self {
             summary,

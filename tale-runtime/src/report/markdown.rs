@@ -4,7 +4,9 @@ use super::{
     analysis::{Example, sheets},
     figures::Figure,
     findings::Findings,
-    savings, table, words,
+    post_train, savings,
+    summary::Summary,
+    table, words,
 };
 
 /// The paper's Figure 1: a question with its two answers, as quotations.
@@ -27,6 +29,19 @@ fn example_text(e: &Example) -> String {
         e.kept_tokens,
         quoted(&e.kept)
     )
+}
+
+/// What must be said of the numbers.
+fn notes(summary: &Summary) -> Vec<String> {
+    let notes = table::notes(summary);
+    if notes.is_empty() {
+        return Vec::new();
+    }
+    let lines = notes.iter().map(|n| format!("- {}", words::plain(n)));
+    vec![
+        "## To be read with it".to_owned(),
+        lines.collect::<Vec<_>>().join("\n"),
+    ]
 }
 
 /// The report as GitHub's Markdown. The figures stand beside it under `figures/`.
@@ -62,6 +77,9 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
         parts.push("## Against vanilla CoT, question by question".to_owned());
         parts.push(paired.trim_end().to_owned());
     }
+    for sheet in post_train::sheets(summary) {
+        parts.push(sheet.markdown("##").trim_end().to_owned());
+    }
     if !summary.searches.is_empty() {
         parts.push("## Budget search".to_owned());
         let sentences = summary.searches.iter().map(|s| words::plain(&s.sentence()));
@@ -86,17 +104,7 @@ pub(super) fn text(findings: &Findings, figures: &[Vec<Figure>]) -> String {
             parts.push(example_text(example));
         }
     }
-    let notes = table::notes(summary);
-    if !notes.is_empty() {
-        parts.push("## To be read with it".to_owned());
-        parts.push(
-            notes
-                .iter()
-                .map(|n| format!("- {}", words::plain(n)))
-                .collect::<Vec<_>>()
-                .join("\n"),
-        );
-    }
+    parts.extend(notes(summary));
     for (group, figures) in findings.groups.iter().zip(figures) {
         for figure in figures {
             let of = if one {

@@ -15,6 +15,7 @@ mod html;
 mod markdown;
 mod paper;
 pub(crate) mod plan;
+pub mod post_train;
 mod samples;
 mod savings;
 mod search;

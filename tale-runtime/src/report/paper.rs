@@ -28,6 +28,9 @@ struct Table {
     name: String,
     what: String,
     model: String,
+    /// The table is shown only where the run has methods that begin so.
+    #[serde(default)]
+    of: String,
     rows: Vec<Row>,
     #[serde(default)]
     #[cfg_attr(
@@ -129,6 +132,9 @@ pub(crate) fn estimators_beside_paper(estimators: &[Judged]) -> String {
 
 /// Rows of the run at a data set and method of the table.
 fn table(table: &Table, summary: &Summary) -> Option<Sheet> {
+    if !summary.rows.iter().any(|r| r.method.starts_with(&table.of)) {
+        return None;
+    }
     let mut sheet = Sheet::new(
         &format!("{}: {}", table.name, table.what),
         [

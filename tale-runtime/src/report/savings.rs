@@ -2,6 +2,7 @@
 
 use super::{
     findings::SUBJECT,
+    post_train,
     summary::{Paired, Summary},
     words,
 };
@@ -13,12 +14,16 @@ const ALPHA: f64 = 0.05;
 /// models or data sets. `None` where the two have no question in common.
 #[must_use]
 pub fn savings(summary: &Summary) -> Option<String> {
-    let pairs: Vec<&Paired> = summary.paired.iter().filter(|p| p.a == SUBJECT).collect();
+    let pairs: Vec<&Paired> = summary
+        .paired
+        .iter()
+        .filter(|p| p.a == SUBJECT || p.a.starts_with(post_train::TRAINED))
+        .collect();
     let lines: Vec<String> = pairs
         .iter()
         .filter_map(|p| {
             let said = sentence(summary, p)?;
-            Some(if pairs.len() > 1 {
+            Some(if summary.is_mixed() {
                 format!("{} on {}: {said}", p.llm, p.dataset)
             } else {
                 said

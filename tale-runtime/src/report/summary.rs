@@ -8,6 +8,7 @@ use super::{
     analysis::Analysis,
     column::{Column, Point},
     data::{Circular, DataNote},
+    post_train::PostTraining,
     search::SearchNumbers,
     stats::{Clusters, mcnemar_exact, ratio, real},
 };
@@ -40,6 +41,9 @@ pub struct Summary {
     /// Tasks of several questions, one row per model × data set × method that has such.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub circular: Vec<Circular>,
+    /// What led to trained models, in a post-training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_train: Option<PostTraining>,
 }
 
 /// What one method did on one data set with one model.

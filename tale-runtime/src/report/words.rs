@@ -138,7 +138,10 @@ pub(super) fn method(name: &str) -> String {
         "direct" => "direct answering".to_owned(),
         "vanilla-cot" => "vanilla CoT".to_owned(),
         "tale-ep" => "TALE-EP".to_owned(),
-        other => other.to_owned(),
+        other => match other.strip_prefix("tale-pt-") {
+            Some(trainer) => format!("TALE-PT-{}", trainer.to_uppercase()),
+            None => other.to_owned(),
+        },
     }
 }
 

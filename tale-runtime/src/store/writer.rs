@@ -6,7 +6,6 @@
 //! one commit, not a thousand.
 
 use std::{
-    fs::{File, TryLockError},
     path::{Path, PathBuf},
     thread::JoinHandle,
 };
@@ -16,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     CallId, CallKey, CallRow, Cell, CellId, Measure, NewSample, NewSearch, Outcome, SearchMeasure,
-    StoreError, reader, schema, searches,
+    StoreError, gather::DirLock, reader, schema, searches,
 };
 
 /// Operations that wait for the writer at most; more make their callers wait.
@@ -48,7 +47,7 @@ pub struct Store {
     operations: Option<mpsc::Sender<Operation>>,
     thread: Option<JoinHandle<()>>,
     /// Held as long as the journal is open; the system frees it when the process dies.
-    _lock: File,
+    _lock: DirLock,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -122,18 +121,7 @@ impl Store {
             path: path.to_owned(),
             source: source.into(),
         };
-        std::fs::create_dir_all(dir).map_err(|e| open(dir, e))?;
-        let lock_path = dir.join("run.lock");
-        let lock = File::create(&lock_path).map_err(|e| open(&lock_path, e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Busy {
-                    dir: dir.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(open(&lock_path, e)),
-        }
+        let lock = DirLock::take(dir)?;
         let path = dir.join(schema::FILE);
         let db = Connection::open(&path).map_err(|e| StoreError::sqlite(&path, e))?;
         // NORMAL in WAL mode: a commit survives the death of the process; a loss of power may take
