@@ -21,7 +21,8 @@ use tch::{Kind, Tensor, no_grad};
 const TOLERANCE: f64 = 1e-4;
 
 fn logits(model: &Llama, lora: Option<&Lora>) -> Tensor {
-    let ids: Vec<i64> = (0..40).map(|i| (i * 37 + 11) % 100).collect();
+    let tokens = model.config().vocabulary as i64;
+    let ids: Vec<i64> = (0..40).map(|i| (i * 37 + 11) % tokens).collect();
     let tokens = Tokens {
         ids: Tensor::from_slice(&ids).unsqueeze(0),
         positions: Tensor::arange(ids.len() as i64, (Kind::Int64, Device::Cpu)).unsqueeze(0),
