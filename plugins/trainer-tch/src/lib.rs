@@ -7,6 +7,7 @@
 mod adamw;
 mod batch;
 mod checkpoint;
+mod evaluation;
 mod gradients;
 mod options;
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! `sft.schema.json` and `dpo.schema.json` say the same; a test holds them together.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use tale_api::{Error, ErrorKind, Result, TrainMethod};
 use tale_training::{Schedule, TooLong};
@@ -45,6 +47,12 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_steps: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_questions: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_every: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_max_tokens: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta: Option<f64>,
@@ -73,6 +81,15 @@ pub(crate) struct Settings {
     pub(crate) too_long: TooLong,
     pub(crate) activation_checkpointing: bool,
     pub(crate) checkpoint_steps: u64,
+    /// Questions that are asked during the training. They change no weight, so two trainings that
+    /// differ in them are the same: what is written of a job leaves them out.
+    #[serde(skip)]
+    pub(crate) eval_questions: Option<PathBuf>,
+    /// Steps from one time to the next.
+    #[serde(skip)]
+    pub(crate) eval_every: u64,
+    #[serde(skip)]
+    pub(crate) eval_max_tokens: usize,
     pub(crate) reference: bool,
     pub(crate) beta: f64,
 }
@@ -111,6 +128,9 @@ impl Settings {
             too_long: options.too_long.unwrap_or(TooLong::Drop),
             activation_checkpointing: options.activation_checkpointing.unwrap_or(false),
             checkpoint_steps: options.checkpoint_steps.unwrap_or(20),
+            eval_questions: options.eval_questions,
+            eval_every: options.eval_every.unwrap_or(20),
+            eval_max_tokens: options.eval_max_tokens.unwrap_or(256),
             reference,
             beta: options.beta.unwrap_or(if reference { 0.5 } else { 1.0 }),
         };
@@ -129,6 +149,11 @@ impl Settings {
                 "checkpoint_steps",
                 usize::try_from(self.checkpoint_steps).unwrap_or(usize::MAX),
             ),
+            (
+                "eval_every",
+                usize::try_from(self.eval_every).unwrap_or(usize::MAX),
+            ),
+            ("eval_max_tokens", self.eval_max_tokens),
         ];
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(invalid(format!("`{name}` is 0 or empty")));
@@ -188,6 +213,7 @@ mod tests {
     fn what_cannot_be_is_named() {
         for (json, named) in [
             (serde_json::json!({"batch": 0}), "`batch`"),
+            (serde_json::json!({"eval_every": 0}), "`eval_every`"),
             (
                 serde_json::json!({"learning_rate": -1.0}),
                 "`learning_rate`",

@@ -1,5 +1,7 @@
 //! The component: options in, a thread that trains, a report out.
 
+use std::path::PathBuf;
+
 use tale_api::{
     CreateEnv, Error, ErrorKind, Events, Result, TrainEvent, TrainJob, TrainMethod, TrainReport,
     Trainer, async_trait,
@@ -16,6 +18,8 @@ use crate::{
 pub struct TchTrainer {
     method: TrainMethod,
     options: Options,
+    /// What paths among the options are relative to.
+    base_dir: PathBuf,
 }
 
 #[expect(
@@ -27,21 +31,25 @@ impl TchTrainer {
     ///
     /// # Errors
     /// [`InvalidOptions`](ErrorKind::InvalidOptions): a value out of its range.
-    pub async fn sft(options: Options, _env: CreateEnv) -> Result<Self> {
-        Self::new(TrainMethod::Sft, options)
+    pub async fn sft(options: Options, env: CreateEnv) -> Result<Self> {
+        Self::new(TrainMethod::Sft, options, env)
     }
 
     /// Direct preference optimisation of the chosen answers over the rejected ones.
     ///
     /// # Errors
     /// As [`Self::sft`].
-    pub async fn dpo(options: Options, _env: CreateEnv) -> Result<Self> {
-        Self::new(TrainMethod::Dpo, options)
+    pub async fn dpo(options: Options, env: CreateEnv) -> Result<Self> {
+        Self::new(TrainMethod::Dpo, options, env)
     }
 
-    fn new(method: TrainMethod, options: Options) -> Result<Self> {
+    fn new(method: TrainMethod, options: Options, env: CreateEnv) -> Result<Self> {
         Settings::new(method, options.clone())?;
-        Ok(Self { method, options })
+        Ok(Self {
+            method,
+            options,
+            base_dir: env.base_dir,
+        })
     }
 
     /// The options with a job's hyperparameters over them.
@@ -56,7 +64,9 @@ impl TchTrainer {
             ));
         }
         let options = with_hyperparameters(&self.options, job)?;
-        Settings::new(self.method, options)
+        let mut settings = Settings::new(self.method, options)?;
+        settings.eval_questions = settings.eval_questions.map(|path| self.base_dir.join(path));
+        Ok(settings)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The loop: from pairs to an adapter.
 
 use std::{
-    any::Any,
     collections::BTreeMap,
     fs,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -13,7 +12,7 @@ use std::{
 use tale_api::{
     CheckpointRef, Error, ErrorKind, Events, Result, TrainEvent, TrainJob, TrainReport,
 };
-use tale_llama::{Llama, Lora, device, limit_threads};
+use tale_llama::{Llama, Lora, device, is_out_of_memory, limit_threads};
 use tale_training::{
     Line, Metrics, Pair, Pairs, Wanted, diverged, done_before, given_up, identity, keep_report,
     lock, read_for, unwritable, write_adapter,
@@ -24,6 +23,7 @@ use crate::{
     adamw::{self, Moments},
     batch,
     checkpoint::{self, Checkpoint, Progress},
+    evaluation::Questions,
     gradients::{self, Outcome},
     options::Settings,
     random::Random,
@@ -60,21 +60,37 @@ pub(crate) fn run(
         too_long: settings.too_long,
     };
     let pairs = read_for(&base, &job.pairs, &wanted)?;
+    let mut questions = Questions::read(settings, &base)?;
     limit_threads(settings.threads);
     let model = Llama::load(&base, device(&settings.device)?)?;
     let mut state = State::new(settings, job, &model)?;
     let total = u64::from(settings.epochs) * pairs.pairs.len().div_ceil(settings.batch) as u64;
     let mut metrics = Metrics::open(output, state.progress.step)?;
     let mut micro_batch_tokens = settings.micro_batch_tokens;
+    let is_cancelled = || cancelled.load(Ordering::Relaxed);
+    // What there was before any training stands beside the first step.
+    let mut before = match &mut questions {
+        Some(questions) if state.progress.step == 0 => {
+            let score = questions.ask(&model, &state.lora, is_cancelled)?;
+            score.metrics("base")
+        }
+        _ => BTreeMap::new(),
+    };
     while state.progress.step < total {
-        if cancelled.load(Ordering::Relaxed) {
+        if is_cancelled() {
             return Err(given_up());
         }
         let start = Instant::now();
         let indices = batch::indices(&pairs.pairs, settings, job.seed, state.progress.step);
         let chosen: Vec<&Pair> = indices.iter().map(|&index| &pairs.pairs[index]).collect();
         let loss = state.gradients(&model, settings, &chosen, &mut micro_batch_tokens)?;
-        let line = state.step(settings, total, &loss, start);
+        let mut line = state.step(settings, total, &loss, start);
+        let is_due = line.step.is_multiple_of(settings.eval_every) || line.step == total;
+        if let Some(questions) = questions.as_mut().filter(|_| is_due) {
+            let score = questions.ask(&model, &state.lora, is_cancelled)?;
+            line.more.extend(score.metrics("eval"));
+        }
+        line.more.extend(std::mem::take(&mut before));
         metrics.write(&line)?;
         events.send(line.event(total));
         if line.step.is_multiple_of(settings.checkpoint_steps) || line.step == total {
@@ -87,7 +103,7 @@ pub(crate) fn run(
             });
         }
     }
-    finish(output, base.config(), &state, &pairs)
+    finish(output, base.config(), &state, &pairs, metrics.evaluation())
 }
 
 /// What changes from step to step.
@@ -222,20 +238,13 @@ impl State {
     }
 }
 
-fn is_out_of_memory(panic: &(dyn Any + Send)) -> bool {
-    // tch panics with the error's text; libtorch has no other mark of it.
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    text.is_some_and(|text| {
-        text.contains("out of memory")
-            || text.contains("not enough memory")
-            || text.contains("can't allocate memory")
-    })
-}
-
-fn finish(output: &Path, config: &Config, state: &State, pairs: &Pairs) -> Result<TrainReport> {
+fn finish(
+    output: &Path,
+    config: &Config,
+    state: &State,
+    pairs: &Pairs,
+    evaluation: &BTreeMap<String, f64>,
+) -> Result<TrainReport> {
     let folder = write_adapter(output, config, &state.lora.to_adapter())?;
     let Progress {
         step,
@@ -258,6 +267,7 @@ fn finish(output: &Path, config: &Config, state: &State, pairs: &Pairs) -> Resul
         metrics: metrics
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
+            .chain(evaluation.clone())
             .collect(),
     };
     keep_report(output, &report)?;

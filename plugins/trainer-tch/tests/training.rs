@@ -12,6 +12,7 @@ use std::{fs, path::Path, sync::Arc};
 use common::{job, train, trainer};
 use serde_json::json;
 use tale_api::{ErrorKind, Events, TrainEvent, TrainJob, TrainMethod, Trainer as _};
+use tale_llama::{Device, Drawing, Llama, Lora, Request, generate};
 use tale_weights::{Model, adapter::Adapter, read_tensors, write_tensors};
 use tokio::sync::Notify;
 
@@ -106,6 +107,129 @@ async fn a_training_that_was_given_up_ends_with_the_same_weights() {
             .collect();
         assert_eq!(steps, (1..=16).collect::<Vec<_>>());
     }
+}
+
+/// The likeliest answer of the base with an adapter.
+fn answer(base: &Path, adapter: &Path, question: &str, max_tokens: usize) -> String {
+    let model = Model::open(base).unwrap();
+    let vocabulary = model.vocabulary().unwrap();
+    let prompt = format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n");
+    let llama = Llama::load(&model, Device::Cpu).unwrap();
+    let lora = Lora::load(
+        &Adapter::read(adapter).unwrap(),
+        model.config(),
+        Device::Cpu,
+    )
+    .unwrap();
+    let request = Request {
+        prompts: &[vocabulary.encode(&prompt).unwrap()],
+        ends: &vocabulary.ends,
+        max_tokens,
+        batch: 1,
+        drawing: Drawing::GREEDY,
+    };
+    let answers = generate(&llama, Some(&lora), &request, || true);
+    vocabulary.decode(&answers[0].tokens).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evaluation_grades_the_model_as_trained_so_far_and_changes_nothing() {
+    let (plain, watched) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let options = json!({"epochs": 3, "checkpoint_steps": 4});
+    let (without, _) = train(
+        &trainer(SFT, options.clone()).await,
+        &job(plain.path(), SFT, 8),
+    )
+    .await
+    .unwrap();
+
+    // What the trained model will say to the first question is known; the second's gold is not said.
+    let job = job(watched.path(), SFT, 8);
+    let said = answer(&job.base_model, &without.adapter, "3 + 1?", 12);
+    let questions = watched.path().join("held-out.jsonl");
+    let lines = [
+        json!({"prompt": "3 + 1?", "gold": said, "kind": "text"}),
+        json!({"messages": [{"role": "user", "content": "4 + 4?"}], "gold": "8"}),
+    ];
+    fs::write(&questions, lines.map(|line| line.to_string()).join("\n")).unwrap();
+    let mut options = options;
+    options["eval_questions"] = questions.to_str().unwrap().into();
+    options["eval_every"] = 5.into();
+    options["eval_max_tokens"] = 12.into();
+    let trainer = trainer(SFT, options).await;
+
+    // Given up after the first evaluation, and resumed.
+    let reached = Arc::new(Notify::new());
+    let signal = Arc::clone(&reached);
+    let events = Events::to(move |event| {
+        if let TrainEvent::Step {
+            step: 6, metrics, ..
+        } = event
+        {
+            assert!(!metrics.contains_key("eval_accuracy"));
+            signal.notify_one();
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+    });
+    tokio::select! {
+        outcome = trainer.train(job.clone(), events) => panic!("it ended: {outcome:?}"),
+        () = reached.notified() => {}
+    }
+    let (report, _) = train(&trainer, &job).await.unwrap();
+    let weights = |folder: &Path| fs::read(folder.join("adapter_model.safetensors")).unwrap();
+    assert!(weights(&report.adapter) == weights(&without.adapter));
+    assert_eq!(report.metrics["eval_accuracy"].to_bits(), 0.5_f64.to_bits());
+    assert!(report.metrics["base_output_tokens"] <= 12.0);
+
+    let metrics = fs::read_to_string(job.output_dir.join("metrics.jsonl")).unwrap();
+    let lines = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    for (step, line) in (1..).zip(lines) {
+        assert_eq!(
+            line["eval_output_tokens"].is_number(),
+            [5, 10, 12].contains(&step),
+            "{line}"
+        );
+        assert_eq!(line["base_accuracy"].is_number(), step == 1, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn questions_that_cannot_be_asked_are_named_by_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = job(dir.path(), SFT, 4);
+    let file = dir.path().join("held-out.jsonl");
+    let options = json!({"eval_questions": file.to_str().unwrap()});
+    let error = refused(SFT, options.clone(), &job).await;
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    for (text, line) in [
+        (
+            "{\"prompt\": \"1?\", \"gold\": \"1\"}\n{\"prompt\": \"2?\"}",
+            Some("2"),
+        ),
+        (
+            "{\"prompt\": \"1?\", \"gold\": \"1\", \"kind\": \"poem\"}",
+            Some("1"),
+        ),
+        ("", None),
+    ] {
+        fs::write(&file, text).unwrap();
+        let error = refused(SFT, options.clone(), &job).await;
+        assert_eq!(error.kind, ErrorKind::InvalidData);
+        assert_eq!(error.context_value("line"), line);
+    }
+    let long = json!({"prompt": "word ".repeat(100), "gold": "1"});
+    fs::write(&file, long.to_string()).unwrap();
+    let error = refused(SFT, options, &job).await;
+    assert!(
+        error
+            .hint
+            .as_deref()
+            .unwrap_or_default()
+            .contains("eval_max_tokens"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -13,4 +13,4 @@ mod tensorboard;
 pub use folder::{done_before, identity, keep_report, lock, write_adapter};
 pub use job::{Cancel, Schedule, diverged, given_up, with_hyperparameters};
 pub use metrics::{Line, Metrics, unwritable};
-pub use pairs::{Pair, Pairs, TooLong, Wanted, read_for};
+pub use pairs::{Pair, Pairs, TooLong, Wanted, read_for, template};

@@ -34,6 +34,8 @@ pub struct Metrics {
     path: PathBuf,
     lines: File,
     events: EventFile,
+    /// What the last evaluation found, and what there was before any training.
+    evaluation: BTreeMap<String, f64>,
 }
 
 impl Line {
@@ -60,10 +62,12 @@ impl Metrics {
     pub fn open(folder: &Path, done: u64) -> Result<Self> {
         let path = folder.join("metrics.jsonl");
         let failed = |e: std::io::Error| unwritable(&path, &e);
-        let mut kept = String::new();
+        let (mut kept, mut evaluation) = (String::new(), BTreeMap::new());
         if let Ok(file) = File::open(&path) {
             for line in BufReader::new(file).lines().map_while(std::io::Result::ok) {
-                if serde_json::from_str::<Line>(&line).is_ok_and(|line| line.step <= done) {
+                let known = serde_json::from_str::<Line>(&line).ok();
+                if let Some(known) = known.filter(|known| known.step <= done) {
+                    evaluation.extend(scores(&known));
                     kept.push_str(&line);
                     kept.push('\n');
                 }
@@ -79,7 +83,14 @@ impl Metrics {
             path,
             lines,
             events,
+            evaluation,
         })
+    }
+
+    /// What the last evaluation found (`eval_…`), and what there was before any training (`base_…`).
+    #[must_use]
+    pub fn evaluation(&self) -> &BTreeMap<String, f64> {
+        &self.evaluation
     }
 
     /// Adds a step.
@@ -91,6 +102,7 @@ impl Metrics {
             .map_err(std::io::Error::from)
             .map_err(|e| unwritable(&self.path, &e))?;
         text.push('\n');
+        self.evaluation.extend(scores(line));
         let scalars = [("loss", line.loss), ("tokens_per_s", line.tokens_per_s)];
         let more = line
             .more
@@ -104,6 +116,13 @@ impl Metrics {
             })
             .map_err(|e| unwritable(&self.path, &e))
     }
+}
+
+/// What an evaluation wrote into a line.
+fn scores(line: &Line) -> impl Iterator<Item = (String, f64)> {
+    let is_score = |name: &&String| name.starts_with("eval_") || name.starts_with("base_");
+    let names = line.more.keys().filter(is_score);
+    names.map(|name| (name.clone(), line.more[name]))
 }
 
 /// The error of a file that cannot be written; a full disk is told from other reasons.

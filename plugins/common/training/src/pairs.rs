@@ -82,6 +82,15 @@ pub struct Pairs {
 /// [`InvalidData`](ErrorKind::InvalidData): the base has no chat template, or as [`read`].
 pub fn read_for(base: &Model, path: &Path, wanted: &Wanted) -> Result<Pairs> {
     let vocabulary = base.vocabulary()?;
+    let template = template(base, &vocabulary)?;
+    read(path, wanted, base.config().context, &vocabulary, &template)
+}
+
+/// The base's own chat template.
+///
+/// # Errors
+/// [`InvalidData`](ErrorKind::InvalidData): it has none, or it cannot be parsed.
+pub fn template(base: &Model, vocabulary: &Vocabulary) -> Result<ChatTemplate> {
     let template = vocabulary.chat_template.clone().ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidData,
@@ -89,13 +98,12 @@ pub fn read_for(base: &Model, path: &Path, wanted: &Wanted) -> Result<Pairs> {
         )
         .hint("it may be a base model; take an instruct model")
     })?;
-    let template = ChatTemplate::new(
+    ChatTemplate::new(
         template,
         vocabulary.bos.clone(),
         vocabulary.eos.clone(),
         None,
-    )?;
-    read(path, wanted, base.config().context, &vocabulary, &template)
+    )
 }
 
 /// Reads a file of pairs.
