@@ -90,13 +90,14 @@ fn a_run_answers_every_question_by_every_method() {
 #[test]
 fn an_option_that_is_wrong_is_named_with_a_way_out() {
     let place = manifest();
-    for (set, says) in [
-        ("llm.options.device=\"cuda:99\"", "cuda:99"),
-        ("llm.options.slot=2", "slots"),
-        ("llm.model=\"nowhere\"", "nowhere"),
-        ("llm.options.lora=[{ name = \"sft\" }]", "adapters"),
+    for (out, set, says) in [
+        ("a", "llm.options.device=\"cuda:99\"", "cuda:99"),
+        ("b", "llm.options.slot=2", "slots"),
+        ("c", "llm.model=\"nowhere\"", "tale model list"),
+        ("d", "llm.options.lora=[{ name = \"sft\" }]", "`adapters`"),
     ] {
-        let (code, _, stderr) = tale(&place, &["run", "m.toml", "--set", set]);
+        // A folder for each: a run that failed is still a run of its manifest.
+        let (code, _, stderr) = tale(&place, &["run", "m.toml", "--set", set, "--out", out]);
         assert!(code.is_some_and(|code| code > 0), "{set}: {stderr}");
         assert!(stderr.contains(says), "{set}: {stderr}");
     }
