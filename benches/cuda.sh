@@ -38,9 +38,9 @@ esac
 variables=$(cargo xtask env)
 eval "$variables"
 
-cargo build --release -p tale-trainer-tch --example throughput >&2
-throughput=target/release/examples/throughput
-"$throughput" smoke "$DEVICE"
+cargo build --release -p tale-trainer-tch --example card >&2
+card=target/release/examples/card
+"$card" smoke "$DEVICE"
 report=$(cat <<'PYTHON'
 import json, os, sys
 
@@ -62,4 +62,4 @@ for line in sys.stdin:
 PYTHON
 )
 # shellcheck disable=SC2086 # OPTIONS are several words
-"$throughput" "$SHAPE" "$DEVICE" ${OPTIONS:-} | SHAPE=$SHAPE python3 -c "$report"
+"$card" "$SHAPE" "$DEVICE" ${OPTIONS:-} | SHAPE=$SHAPE python3 -c "$report"

@@ -6,7 +6,7 @@ SmolLM2-135M's shape with random weights, float32 on the CPU. Each side runs in 
 alternating and in an order that turns with the rounds; each warms up with the same prompts first, and
 timed is the whole answer, prompt included. Printed are tokens a second and the ratio of each round.
 The Python is the one of `cargo xtask parity`; the plugin's example is built by
-`cargo build --release -p tale-llm-llama-tch --example throughput`.
+`cargo build --release -p tale-llm-llama-tch --example generation`.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def transformers(folder, batch, output, threads):
 
 def tale(folder, batch, output, threads):
     options = {"device": "cpu", "threads": threads}
-    command = [ROOT / "target/release/examples/throughput", folder / "base", str(batch), str(output), folder / "prompts.json", json.dumps(options)]
+    command = [ROOT / "target/release/examples/generation", folder / "base", str(batch), str(output), folder / "prompts.json", json.dumps(options)]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert found["tokens"] == batch * output, "an answer ended early: no fair comparison"
     return found["tokens"] / found["seconds"]

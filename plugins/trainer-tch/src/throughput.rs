@@ -1,4 +1,4 @@
-//! Steps of training on random numbers, for measurements: `examples/throughput.rs`.
+//! Steps of training on random numbers, for measurements: `examples/card.rs`.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Tokens a second of a model's shape with random weights, so that nothing is fetched:
-//! `throughput SHAPE DEVICE [--batches 1,16,64,256] [--prompt 128] [--tokens 128] [--length 512]
+//! `card SHAPE DEVICE [--batches 1,16,64,256] [--prompt 128] [--tokens 128] [--length 512]
 //! [--sequences 16] [--at-a-time 8192] [--steps 4]`; SHAPE is `llama-3.1-8b`, `smollm2-135m` or `tiny`.
-//! `throughput smoke DEVICE` compares a device with the CPU on a tiny model and lets it learn.
+//! `card smoke DEVICE` compares a device with the CPU on a tiny model and lets it learn.
 //!
 //! A line of JSON a measurement on stdout. `benches/cuda.sh` runs this on a card.
 
@@ -72,7 +72,7 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let (Some(what), Some(name)) = (arguments.next(), arguments.next()) else {
         return Err(wrong(
-            "usage: throughput SHAPE|smoke DEVICE [OPTIONS]".into(),
+            "usage: card SHAPE|smoke DEVICE [OPTIONS]".into(),
         ));
     };
     let arguments = Arguments(arguments.collect());

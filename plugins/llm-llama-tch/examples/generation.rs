@@ -1,4 +1,4 @@
-//! Times greedy answers through the component: `throughput MODEL SEQUENCES OUTPUT PROMPTS [OPTIONS AS JSON]`.
+//! Times greedy answers through the component: `generation MODEL SEQUENCES OUTPUT PROMPTS [OPTIONS AS JSON]`.
 //!
 //! PROMPTS is a JSON file with a list of texts, each the question of a sequence; SEQUENCES of them are
 //! asked together, twice, and the second time is printed: seconds and tokens drawn, as JSON.
@@ -18,7 +18,7 @@ async fn main() -> Result<()> {
     let wrong = |message: String| Error::new(ErrorKind::InvalidInput, message);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, sequences, output, prompts, rest @ ..] = arguments.as_slice() else {
-        let usage = "usage: throughput MODEL SEQUENCES OUTPUT PROMPTS [OPTIONS AS JSON]";
+        let usage = "usage: generation MODEL SEQUENCES OUTPUT PROMPTS [OPTIONS AS JSON]";
         return Err(wrong(usage.to_owned()));
     };
     let number = |text: &str| {
