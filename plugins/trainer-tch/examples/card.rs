@@ -71,9 +71,7 @@ impl Arguments {
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let (Some(what), Some(name)) = (arguments.next(), arguments.next()) else {
-        return Err(wrong(
-            "usage: card SHAPE|smoke DEVICE [OPTIONS]".into(),
-        ));
+        return Err(wrong("usage: card SHAPE|smoke DEVICE [OPTIONS]".into()));
     };
     let arguments = Arguments(arguments.collect());
     let device = device(&name)?;

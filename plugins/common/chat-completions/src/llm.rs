@@ -81,7 +81,7 @@ impl ChatCompletions {
     /// Prepares the model. Nothing is asked and no key is read yet.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOptions`]: what cannot be, each with how to mend it.
+    /// [`ErrorKind::InvalidOptions`](tale_api::ErrorKind::InvalidOptions): what cannot be, each with how to mend it.
     #[expect(clippy::unused_async, reason = "the form of a component's creation")]
     pub async fn create(vendor: Vendor, options: Options, env: CreateEnv) -> Result<Self> {
         options.refuse_secrets()?;
