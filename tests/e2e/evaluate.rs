@@ -315,7 +315,10 @@ fn every_example_manifest_plans_and_renders_its_prompts() {
             path.display().to_string(),
             "--dry-run".to_owned(),
         ];
-        if text.contains("plugin = \"llama-cpp\"") {
+        if ["llama-cpp", "llama-tch"]
+            .iter()
+            .any(|p| text.contains(&format!("plugin = \"{p}\"")))
+        {
             let Some(model) = &model else {
                 eprintln!(
                     "skipped {}: `tale model fetch smollm2-135m-instruct` first",
@@ -339,6 +342,13 @@ fn every_example_manifest_plans_and_renders_its_prompts() {
             "--set".to_owned(),
             format!("dataset.path={}", file.display()),
         ]);
+        if text.contains("[held_out]") {
+            // The data at hand are both what is searched and what is held out.
+            let held_out = format!("held_out.path={}", data.display());
+            for set in [held_out.as_str(), "post_train.overlap=drop"] {
+                args.extend(["--set".to_owned(), set.to_owned()]);
+            }
+        }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let ran = zero.tale(&args).code(0);
         assert!(
