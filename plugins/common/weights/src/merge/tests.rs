@@ -76,7 +76,7 @@ fn the_product_of_the_matrices_is_added_by_rows() {
 #[test]
 fn a_merged_folder_is_the_sum_whole_or_in_shards() {
     let (dir, model, adapter) = place();
-    for (name, shard, files) in [("one", SHARD_BYTES, 1), ("many", 20_000, 7)] {
+    for (name, shard, files) in [("one", SHARD_BYTES, 1), ("many", 20_000, 6)] {
         let out = dir.path().join(name);
         let written = to_folder(&model, Some(&adapter), &out, (None, shard), false).unwrap();
         assert_eq!(written.changed, 2);
