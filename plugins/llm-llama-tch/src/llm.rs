@@ -8,7 +8,7 @@ use std::{
 
 use tale_api::{
     Capabilities, Completion, CreateEnv, Error, ErrorKind, Events, GenerateEvent, GenerateRequest,
-    Llm, LlmInfo, Result, Sampling, Timings, Usage, async_trait,
+    Llm, LlmInfo, Result, Sampling, Timings, Usage, async_trait, export::within,
 };
 use tale_chat_template::ChatTemplate;
 use tale_llama::{Device, Drawing, device};
@@ -278,18 +278,8 @@ impl Llm for LlamaTch {
         request: GenerateRequest,
         events: Events<GenerateEvent>,
     ) -> Result<Completion> {
-        let Some(seconds) = request.timeout_s else {
-            return self.answer(request, &events).await;
-        };
-        let limit = Duration::try_from_secs_f64(seconds).map_err(|e| {
-            Error::new(ErrorKind::InvalidInput, format!("`timeout_s` is {seconds}")).caused_by(&e)
-        })?;
         // The deadline drops the request's future, which frees its lane like any cancellation.
-        let answer = tokio::time::timeout(limit, self.answer(request, &events)).await;
-        answer.unwrap_or_else(|_| {
-            let what = format!("no answer within {seconds} s");
-            Err(Error::new(ErrorKind::Timeout, what))
-        })
+        within(request.timeout_s, self.answer(request, &events)).await
     }
 
     async fn count_tokens(&self, text: &str) -> Result<u64> {
