@@ -3,7 +3,6 @@
 //! `llm.rs` is the component; `engine` is the thread behind it. Nothing of it is an API: other
 //! crates load the library.
 
-mod digest;
 mod engine;
 mod gguf;
 mod llm;

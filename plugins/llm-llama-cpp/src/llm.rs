@@ -1,22 +1,17 @@
 //! The model as the runtime sees it: check, render, submit, wait.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use tale_api::{
     Capabilities, Completion, CreateEnv, Error, ErrorKind, Events, GenerateEvent, GenerateRequest,
-    Grammar, Llm, LlmInfo, Result, Sampling, Timings, Usage, async_trait, export::within,
+    Grammar, Llm, LlmInfo, Result, async_trait, export::within,
 };
 use tale_chat_template::ChatTemplate;
-use tokio::sync::{mpsc, oneshot};
+use tale_local_llm::{Drawing, check, digest, fits, options, ticket};
 
 use crate::{
-    digest,
-    engine::{self, Config, Drawing, Engine, Job, Outcome},
+    engine::{Config, Engine, Job},
     model::Tokens,
     options::Options,
 };
@@ -50,9 +45,6 @@ pub struct Stats {
     pub sampling: Duration,
 }
 
-/// Where no temperature is asked for: llama.cpp's own default.
-const USUAL_TEMPERATURE: f64 = 0.8;
-
 /// Prompts longer than this are tokenised on a thread of their own, in bytes.
 const LONG_PROMPT: usize = 64 * 1024;
 
@@ -67,16 +59,7 @@ impl LlamaCpp {
     /// * [`ErrorKind::ResourceExhausted`]: no memory for the context.
     pub async fn create(options: Options, env: CreateEnv) -> Result<Self> {
         options.check()?;
-        let date = options.date.as_deref().map(|d| {
-            d.parse().map_err(|e: jiff::Error| {
-                Error::new(
-                    ErrorKind::InvalidOptions,
-                    format!("`date` is `{d}`, no date of the form `YYYY-MM-DD`"),
-                )
-                .caused_by(&e)
-            })
-        });
-        let date = date.transpose()?;
+        let date = options::date(options.date.as_deref())?;
         let path = env.base_dir.join(&options.path);
         let lora = options
             .lora
@@ -109,14 +92,11 @@ impl LlamaCpp {
             model.special_text(eos),
             date,
         )?;
-        let stem = || {
-            path.file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned()
-        };
         let info = LlmInfo {
-            model: options.model.or(ready.header.name).unwrap_or_else(stem),
+            model: options
+                .model
+                .or(ready.header.name)
+                .unwrap_or_else(|| options::name_of(&path)),
             digest: Some(identity.await?),
             context_length: Some(ready.context),
             tokenizer: ready.header.tokenizer,
@@ -173,84 +153,28 @@ impl LlamaCpp {
         tokens.map_err(|e| Error::new(ErrorKind::Internal, "the tokenizer failed").caused_by(&e))
     }
 
-    fn fits(&self, prompt: usize) -> Result<()> {
-        // One position is left for the first token of the answer.
-        if prompt < self.context {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::ContextLength,
-            format!(
-                "the prompt has {prompt} tokens, a slot holds {} with the answer",
-                self.context
-            ),
-        )
-        .hint("raise the option `context`, or leave the question out")
-        .context("prompt_tokens", prompt.to_string())
-        .context("context_length", self.context.to_string()))
-    }
-
     async fn answer(
         &self,
         request: GenerateRequest,
         events: &Events<GenerateEvent>,
     ) -> Result<Completion> {
-        let drawing = drawing(&request.sampling, request.seed.unwrap_or(self.seed))?;
-        if request.messages.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "the request has no message",
-            ));
-        }
-        if request.max_tokens == Some(0) {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "`max_tokens` is 0, nothing could be answered",
-            ));
-        }
+        let drawing = Drawing::of(&request.sampling, request.seed.unwrap_or(self.seed))?;
+        check(&request)?;
+        let (ticket, pending) = ticket(&request, events.is_wanted());
         let grammar = request.grammar.map(gbnf).transpose()?;
-        let submitted = Instant::now();
-        let prompt = self
-            .tokenize(self.template.render(&request.messages)?)
-            .await?;
-        self.fits(prompt.len())?;
-        let (reply, mut answered) = oneshot::channel();
-        let (deltas, mut parts) = mpsc::channel(1);
-        let deltas = events.is_wanted().then_some(deltas);
+        let text = self.template.render(&request.messages)?;
+        let prompt = self.tokenize(text).await?;
+        fits(prompt.len(), self.context)?;
         let job = Job {
             prompt,
-            max_tokens: request.max_tokens,
             drawing,
-            stop: request.stop,
             grammar,
-            deltas,
-            reply,
-            submitted,
+            ticket,
+            #[cfg(test)]
+            fingerprint: Arc::default(),
         };
         self.engine.submit(job).await?;
-        let mut shown = 0;
-        let mut show = |text: &str| {
-            if !text.is_empty() {
-                shown += text.len();
-                events.send(GenerateEvent::Delta {
-                    text: text.to_owned(),
-                });
-            }
-            shown
-        };
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                Some(text) = parts.recv() => { show(&text); }
-                outcome = &mut answered => break outcome.map_err(|_| engine::died())??,
-            }
-        };
-        while let Ok(text) = parts.try_recv() {
-            show(&text);
-        }
-        let shown = show("");
-        show(&outcome.text[shown..]);
-        Ok(completion(outcome))
+        pending.wait(events).await
     }
 }
 
@@ -274,50 +198,6 @@ impl Llm for LlamaCpp {
     }
 }
 
-/// The request's way of drawing, within bounds.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "these are small numbers of low precision"
-)]
-fn drawing(sampling: &Sampling, seed: u64) -> Result<Drawing> {
-    let temperature = sampling.temperature.unwrap_or(USUAL_TEMPERATURE);
-    let top_p = sampling.top_p.unwrap_or(1.0);
-    let penalty = sampling.repetition_penalty.unwrap_or(1.0);
-    let bounds = [
-        (
-            "temperature",
-            temperature,
-            (0.0..=100.0).contains(&temperature),
-            "0 to 100",
-        ),
-        (
-            "top_p",
-            top_p,
-            top_p > 0.0 && top_p <= 1.0,
-            "above 0, at most 1",
-        ),
-        (
-            "repetition_penalty",
-            penalty,
-            penalty > 0.0 && penalty <= 100.0,
-            "above 0, at most 100",
-        ),
-    ];
-    if let Some((name, value, _, range)) = bounds.into_iter().find(|b| !b.2) {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            format!("`{name}` is {value}, it must be {range}"),
-        ));
-    }
-    Ok(Drawing {
-        temperature: temperature as f32,
-        top_p: top_p as f32,
-        top_k: sampling.top_k.unwrap_or(0) as usize,
-        repetition_penalty: penalty as f32,
-        seed,
-    })
-}
-
 fn gbnf(grammar: Grammar) -> Result<String> {
     match grammar {
         Grammar::Gbnf(text) => Ok(text),
@@ -329,39 +209,12 @@ fn gbnf(grammar: Grammar) -> Result<String> {
     }
 }
 
-fn completion(outcome: Outcome) -> Completion {
-    Completion {
-        text: outcome.text,
-        reasoning: None,
-        finish_reason: outcome.finish_reason,
-        usage: Some(Usage {
-            input_tokens: outcome.input_tokens as u64,
-            cached_input_tokens: outcome.cached_input_tokens as u64,
-            output_tokens: u64::from(outcome.output_tokens),
-            reasoning_tokens: 0,
-        }),
-        timings: Timings {
-            queue_s: outcome.queued.as_secs_f64(),
-            first_token_s: outcome.to_first_token.as_secs_f64(),
-            total_s: outcome.total.as_secs_f64(),
-        },
-        model: None,
-        service_tier: None,
-    }
-}
-
 fn own_template(model: &LlamaModel, path: &std::path::Path) -> Result<String> {
     let template = model
         .chat_template(None)
         .ok()
         .and_then(|t| t.to_string().ok());
-    template.ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidData,
-            format!("`{}` has no chat template", path.display()),
-        )
-        .hint("it may be a base model; use an instruct model, or set the option `chat_template`")
-    })
+    template.ok_or_else(|| options::no_chat_template(path))
 }
 
 /// What tells these weights from others: the file's SHA-256, with the adapter's if there is one.
@@ -372,11 +225,11 @@ async fn identity(
     cache_dir: PathBuf,
 ) -> Result<String> {
     let hashed = tokio::task::spawn_blocking(move || -> std::io::Result<String> {
-        let weights = digest::of_file(&path, &cache_dir)?;
+        let weights = digest::of(&path, &cache_dir)?;
         let Some((adapter, scale)) = lora else {
             return Ok(format!("sha256:{weights}"));
         };
-        let adapter = digest::of_file(&adapter, &cache_dir)?;
+        let adapter = digest::of(&adapter, &cache_dir)?;
         Ok(format!("sha256:{weights}+lora:{adapter}@{scale}"))
     });
     match hashed.await {

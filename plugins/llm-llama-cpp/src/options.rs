@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use tale_api::{Error, ErrorKind, Result};
+use tale_api::Result;
+use tale_local_llm::options::{invalid, within};
 
 /// The options of the component `llama-cpp`.
 #[derive(Clone, Debug, Deserialize)]
@@ -124,7 +125,7 @@ impl Options {
     /// Checks what can be checked without opening a file.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOptions`] naming the option and its bounds.
+    /// [`ErrorKind::InvalidOptions`](tale_api::ErrorKind::InvalidOptions) naming the option and its bounds.
     pub fn check(&self) -> Result<()> {
         within("slots", self.slots, 1, MAX_SLOTS)?;
         within("batch", self.batch, 32, 8192)?;
@@ -155,19 +156,6 @@ impl Options {
         }
         Ok(())
     }
-}
-
-fn within(name: &str, value: u32, least: u32, most: u32) -> Result<()> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "`{name}` is {value}, it must lie in {least} to {most}"
-    )))
-}
-
-fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidOptions, message)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! `llm.rs` is the component, `engine` the threads behind it; the model itself is `tale-llama`.
 //! Nothing of it is an API: other crates load the library.
 
-mod digest;
 mod engine;
 mod llm;
 mod options;

@@ -3,22 +3,25 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tale_api::{
     Capabilities, Completion, CreateEnv, Error, ErrorKind, Events, GenerateEvent, GenerateRequest,
-    Llm, LlmInfo, Result, Sampling, Timings, Usage, async_trait, export::within,
+    Llm, LlmInfo, Result, async_trait, export::within,
 };
 use tale_chat_template::ChatTemplate;
-use tale_llama::{Device, Drawing, device};
+use tale_llama::{Device, device};
+use tale_local_llm::{
+    Drawing, check, digest, fits,
+    options::{self, invalid},
+    ticket,
+};
 use tale_weights::{Model, Vocabulary, adapter::Adapter};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    digest,
-    engine::{self, Engine, Job, Outcome, Setup},
-    options::{Options, invalid},
+    engine::{Engine, Job, Setup},
+    options::Options,
 };
 
 /// A model of the Llama family that libtorch computes in this process.
@@ -52,9 +55,6 @@ pub struct Stats {
     pub drawing: Duration,
 }
 
-/// Where no temperature is asked for: as the plugin `llama-cpp`.
-const USUAL_TEMPERATURE: f64 = 0.8;
-
 /// Tokens of a request where neither option nor model says less.
 const USUAL_CONTEXT: usize = 2048;
 
@@ -82,13 +82,7 @@ impl LlamaTch {
     /// * [`ErrorKind::ResourceExhausted`]: no memory for the weights.
     pub async fn create(options: Options, env: CreateEnv) -> Result<Self> {
         options.check()?;
-        let date = options.date.as_deref().map(|date| {
-            date.parse().map_err(|e: jiff::Error| {
-                let what = format!("`date` is `{date}`, no date of the form `YYYY-MM-DD`");
-                invalid(what).caused_by(&e)
-            })
-        });
-        let date = date.transpose()?;
+        let date = options::date(options.date.as_deref())?;
         let path = env.base_dir.join(&options.path);
         let opened = {
             let (options, env, path) = (options.clone(), env.clone(), path.clone());
@@ -111,12 +105,7 @@ impl LlamaTch {
         let source = options
             .chat_template
             .or_else(|| vocabulary.chat_template.clone());
-        let source = source.ok_or_else(|| {
-            let what = format!("`{}` has no chat template", path.display());
-            Error::new(ErrorKind::InvalidData, what).hint(
-                "it may be a base model; use an instruct model, or set the option `chat_template`",
-            )
-        })?;
+        let source = source.ok_or_else(|| options::no_chat_template(&path))?;
         let (bos, eos) = (vocabulary.bos.clone(), vocabulary.eos.clone());
         let template = ChatTemplate::new(source, bos, eos, date)?;
         // What a product of `f32` gives depends in its last bits on how many rows are computed
@@ -135,13 +124,8 @@ impl LlamaTch {
             aligned,
         };
         let engine = Engine::start(setup, opened.devices).await?;
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
         let info = LlmInfo {
-            model: options.model.unwrap_or(stem),
+            model: options.model.unwrap_or_else(|| options::name_of(&path)),
             digest: Some(opened.digest),
             context_length: u32::try_from(context).ok(),
             tokenizer: Some("the model's own".to_owned()),
@@ -183,18 +167,8 @@ impl LlamaTch {
     async fn tokens(&self, request: &GenerateRequest) -> Result<Vec<u32>> {
         let text = self.template.render(&request.messages)?;
         let tokens = self.encode(text).await?;
-        // One place is left for the first token of the answer.
-        let (prompt, context) = (tokens.len(), self.context);
-        if prompt < context {
-            return Ok(tokens);
-        }
-        Err(Error::new(
-            ErrorKind::ContextLength,
-            format!("the prompt has {prompt} tokens, the context {context} with the answer"),
-        )
-        .hint("raise the option `context`, or leave the question out")
-        .context("prompt_tokens", prompt.to_string())
-        .context("context_length", context.to_string()))
+        fits(tokens.len(), self.context)?;
+        Ok(tokens)
     }
 
     async fn encode(&self, text: String) -> Result<Vec<u32>> {
@@ -211,59 +185,27 @@ impl LlamaTch {
         request: GenerateRequest,
         events: &Events<GenerateEvent>,
     ) -> Result<Completion> {
-        let drawing = drawing(&request.sampling, request.seed.unwrap_or(self.seed))?;
-        let refused = |what| Err(Error::new(ErrorKind::InvalidInput, what));
-        if request.messages.is_empty() {
-            return refused("the request has no message");
-        }
-        if request.max_tokens == Some(0) {
-            return refused("`max_tokens` is 0, nothing could be answered");
-        }
+        let drawing = Drawing::of(&request.sampling, request.seed.unwrap_or(self.seed))?;
+        check(&request)?;
         if request.grammar.is_some() {
             let what = "this model cannot be forced by a grammar";
             return Err(Error::new(ErrorKind::Unsupported, what)
                 .hint("the plugin `llama-cpp` takes GBNF grammars"));
         }
-        let submitted = Instant::now();
+        let (ticket, pending) = ticket(&request, events.is_wanted());
         let prompt = self.tokens(&request).await?;
         if prompt.is_empty() {
-            return refused("the prompt has no token");
+            let what = "the prompt has no token";
+            return Err(Error::new(ErrorKind::InvalidInput, what));
         }
-        let (reply, mut answered) = oneshot::channel();
-        let (deltas, mut parts) = mpsc::channel(1);
         let job = |busy| Job {
             prompt,
-            max_tokens: request.max_tokens.map(|most| most as usize),
             drawing,
-            stop: request.stop,
-            deltas: events.is_wanted().then_some(deltas),
-            reply,
-            submitted,
+            ticket,
             busy,
         };
         self.engine.submit(job).await?;
-        let mut shown = 0;
-        let mut show = |text: &str| {
-            shown += text.len();
-            if !text.is_empty() {
-                let text = text.to_owned();
-                events.send(GenerateEvent::Delta { text });
-            }
-            shown
-        };
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                Some(text) = parts.recv() => { show(&text); }
-                outcome = &mut answered => break outcome.map_err(|_| engine::died())??,
-            }
-        };
-        while let Ok(text) = parts.try_recv() {
-            show(&text);
-        }
-        let shown = show("");
-        show(&outcome.text[shown..]);
-        Ok(completion(outcome))
+        pending.wait(events).await
     }
 }
 
@@ -331,71 +273,5 @@ fn adapter_folder(folder: PathBuf) -> PathBuf {
         inner
     } else {
         folder
-    }
-}
-
-/// The request's way of drawing, within bounds.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "these are small numbers of low precision"
-)]
-fn drawing(sampling: &Sampling, seed: u64) -> Result<Drawing> {
-    let temperature = sampling.temperature.unwrap_or(USUAL_TEMPERATURE);
-    let top_p = sampling.top_p.unwrap_or(1.0);
-    let penalty = sampling.repetition_penalty.unwrap_or(1.0);
-    // NaN lies in no range.
-    let is_positive = |value: f64, most: f64| value > 0.0 && value <= most;
-    for (name, value, is_within, range) in [
-        (
-            "temperature",
-            temperature,
-            (0.0..=100.0).contains(&temperature),
-            "0 to 100",
-        ),
-        (
-            "top_p",
-            top_p,
-            is_positive(top_p, 1.0),
-            "above 0, at most 1",
-        ),
-        (
-            "repetition_penalty",
-            penalty,
-            is_positive(penalty, 100.0),
-            "above 0, at most 100",
-        ),
-    ] {
-        if !is_within {
-            let what = format!("`{name}` is {value}, it must be {range}");
-            return Err(Error::new(ErrorKind::InvalidInput, what));
-        }
-    }
-    Ok(Drawing {
-        temperature: temperature as f32,
-        top_p: top_p as f32,
-        top_k: sampling.top_k.unwrap_or(0) as usize,
-        repetition_penalty: penalty as f32,
-        seed,
-    })
-}
-
-fn completion(outcome: Outcome) -> Completion {
-    Completion {
-        text: outcome.text,
-        reasoning: None,
-        finish_reason: outcome.finish_reason,
-        usage: Some(Usage {
-            input_tokens: outcome.input_tokens as u64,
-            cached_input_tokens: outcome.cached_input_tokens as u64,
-            output_tokens: outcome.output_tokens as u64,
-            reasoning_tokens: 0,
-        }),
-        timings: Timings {
-            queue_s: outcome.queued.as_secs_f64(),
-            first_token_s: outcome.to_first_token.as_secs_f64(),
-            total_s: outcome.total.as_secs_f64(),
-        },
-        model: None,
-        service_tier: None,
     }
 }

@@ -5,7 +5,8 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
-use tale_api::{Error, ErrorKind, Result};
+use tale_api::Result;
+use tale_local_llm::options::{invalid, within};
 
 /// The options of the component `llama-tch`.
 #[derive(Clone, Debug, Deserialize)]
@@ -114,7 +115,7 @@ impl Options {
     /// Checks what can be checked without opening a file.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOptions`] naming the option and its bounds.
+    /// [`ErrorKind::InvalidOptions`](tale_api::ErrorKind::InvalidOptions) naming the option and its bounds.
     pub fn check(&self) -> Result<()> {
         within("slots", self.slots, 1, 1024)?;
         within("batch", self.batch, 16, 65_536)?;
@@ -138,7 +139,7 @@ impl Options {
     /// Where an adapter lies, as the manifest says it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOptions`]: neither path nor name, both, or an unknown name.
+    /// [`ErrorKind::InvalidOptions`](tale_api::ErrorKind::InvalidOptions): neither path nor name, both, or an unknown name.
     pub fn folder<'a>(&'a self, lora: &'a Lora) -> Result<&'a PathBuf> {
         match (&lora.path, &lora.name) {
             (Some(path), None) => Ok(path),
@@ -161,19 +162,6 @@ impl Options {
             )),
         }
     }
-}
-
-fn within(name: &str, value: usize, least: usize, most: usize) -> Result<()> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "`{name}` is {value}, it must lie in {least} to {most}"
-    )))
-}
-
-pub(crate) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidOptions, message)
 }
 
 #[cfg(test)]

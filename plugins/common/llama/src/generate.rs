@@ -2,15 +2,10 @@
 
 use std::collections::VecDeque;
 
+use tale_local_llm::{Drawing, Sampler, Scratch};
 use tch::Kind;
 
-use crate::{
-    cache::Cache,
-    decode::Piece,
-    draw::{Drawing, Sampler},
-    lora::Lora,
-    model::Llama,
-};
+use crate::{cache::Cache, decode::Piece, lora::Lora, model::Llama};
 
 /// What is to be answered, and how.
 #[derive(Clone, Debug)]
@@ -79,7 +74,7 @@ pub fn generate(
         let _ = model.extend(&mut cache, &[start], lora);
     }
     let mut texts: Vec<Option<Text>> = (0..lanes).map(|_| None).collect();
-    let mut row = Vec::new();
+    let (mut row, mut scratch) = (Vec::new(), Scratch::default());
     while go_on() {
         // The texts under way come first and side by side.
         let mut pass: Vec<usize> = (0..lanes).filter(|&lane| texts[lane].is_some()).collect();
@@ -102,7 +97,7 @@ pub fn generate(
                     seed,
                     ..drawing.clone()
                 },
-                &prompts[index],
+                prompts[index].iter().copied(),
             );
             *place = Some(Text {
                 index,
@@ -137,7 +132,7 @@ pub fn generate(
             logits.copy_data(&mut row, logits.numel());
             let text = texts[lane].as_mut().expect("a lane of the pass has a text");
             let answer = &mut answers[text.index];
-            text.next = text.sampler.draw(&mut row);
+            text.next = text.sampler.draw(&row, &mut scratch);
             answer.is_ended = request.ends.contains(&text.next);
             if !answer.is_ended {
                 answer.tokens.push(text.next);

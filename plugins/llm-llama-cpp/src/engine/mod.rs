@@ -6,11 +6,10 @@
 //! being evaluated. The thread ends when the [`Engine`] is dropped.
 
 mod cache;
+mod grammar;
 mod prefix;
 mod rows;
-mod sampler;
 mod slot;
-mod stop;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -22,14 +21,12 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
 };
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
-use tale_api::{Error, ErrorKind, FinishReason, Result};
+use tale_api::{Error, ErrorKind, Result};
+use tale_local_llm::{Drawing, Ticket, died};
 use tokio::sync::{mpsc, oneshot};
-
-pub(crate) use sampler::Drawing;
 
 use crate::{
     gguf::Header,
@@ -55,31 +52,12 @@ pub(crate) struct Config {
 /// One request, ready to compute.
 pub(crate) struct Job {
     pub(crate) prompt: Vec<LlamaToken>,
-    pub(crate) max_tokens: Option<u32>,
     pub(crate) drawing: Drawing,
-    pub(crate) stop: Vec<String>,
     pub(crate) grammar: Option<String>,
-    /// Where text goes as it comes, if anybody wants it. A full channel makes the engine keep the
-    /// text for the next step: a slow listener slows nobody.
-    pub(crate) deltas: Option<mpsc::Sender<String>>,
-    /// Dropping the other end cancels the request.
-    pub(crate) reply: oneshot::Sender<Result<Outcome>>,
-    pub(crate) submitted: Instant,
-}
-
-/// How a request ended.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) text: String,
-    pub(crate) finish_reason: FinishReason,
-    pub(crate) input_tokens: usize,
-    pub(crate) cached_input_tokens: usize,
-    pub(crate) output_tokens: u32,
-    pub(crate) queued: Duration,
-    pub(crate) to_first_token: Duration,
-    pub(crate) total: Duration,
+    pub(crate) ticket: Ticket,
+    /// Of the bits of all logits that were drawn from: tests compare computations by it.
     #[cfg(test)]
-    pub(crate) fingerprint: u64,
+    pub(crate) fingerprint: Arc<AtomicU64>,
 }
 
 /// Counts since the engine started.
@@ -164,12 +142,6 @@ impl Engine {
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
-}
-
-/// The error of a request whose engine is gone.
-pub(crate) fn died() -> Error {
-    Error::new(ErrorKind::Internal, "the engine's thread has ended")
-        .hint("the log holds the reason; a new run starts it anew")
 }
 
 impl Drop for Engine {

@@ -1,16 +1,13 @@
 //! One sequence of the context and the request that has it.
 
-use std::time::{Duration, Instant};
-
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use tale_api::{Error, FinishReason, Result};
-use tokio::sync::{mpsc::error::TrySendError, oneshot};
+use tale_local_llm::{Progress, Sampler, Scratch};
 
 use super::{
-    Job, Outcome,
+    Job,
+    grammar::{Grammar, native},
     prefix::View,
-    sampler::{Sampler, Scratch},
-    stop::Visible,
 };
 
 /// A sequence: what is stored for it, and who uses it.
@@ -43,19 +40,12 @@ pub(super) struct Task {
     /// Tokens of the prompt that were not evaluated for it.
     pub(super) reused: usize,
     sampler: Sampler,
-    visible: Visible,
-    unsent: String,
-    deltas: Option<tokio::sync::mpsc::Sender<String>>,
-    reply: oneshot::Sender<Result<Outcome>>,
-    /// The most tokens to draw: the request's bound or what the slot leaves.
-    limit: u32,
-    drawn: u32,
-    queued: Duration,
-    started: Instant,
-    first_token: Option<Instant>,
-    /// Of the bits of all logits that were drawn from: tests compare computations by it.
+    grammar: Option<Grammar>,
+    progress: Progress,
     #[cfg(test)]
-    fingerprint: std::hash::DefaultHasher,
+    hasher: std::hash::DefaultHasher,
+    #[cfg(test)]
+    fingerprint: std::sync::Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Slot {
@@ -100,40 +90,34 @@ impl Slot {
 }
 
 impl Task {
-    /// # Errors
-    /// The job's reply with the error, if its grammar is none.
+    /// Nothing where the job's grammar is none, which its caller is told.
     pub(super) fn new(job: Job, context: usize, model: &LlamaModel) -> Option<Self> {
-        let started = Instant::now();
-        let sampler = match Sampler::new(job.drawing, &job.prompt, job.grammar.as_deref(), model) {
-            Ok(sampler) => sampler,
+        let grammar = job.grammar.map(|text| Grammar::new(model, &text));
+        let grammar = match grammar.transpose() {
+            Ok(grammar) => grammar,
             Err(error) => {
-                let _ = job.reply.send(Err(error));
+                job.ticket.fail(error);
                 return None;
             }
         };
-        let room = u32::try_from(context.saturating_sub(job.prompt.len())).unwrap_or(u32::MAX);
+        let tokens = job.prompt.iter().map(|token| token.0.cast_unsigned());
         Some(Self {
             phase: Phase::Prompt,
             reused: 0,
-            sampler,
-            visible: Visible::new(job.stop),
-            unsent: String::new(),
-            deltas: job.deltas,
-            reply: job.reply,
-            limit: job.max_tokens.map_or(room, |most| most.min(room)),
-            drawn: 0,
-            queued: started.duration_since(job.submitted),
-            started,
-            first_token: None,
+            sampler: Sampler::new(job.drawing, tokens),
+            grammar,
+            progress: Progress::new(job.ticket, job.prompt.len(), context),
             #[cfg(test)]
-            fingerprint: std::hash::DefaultHasher::new(),
+            hasher: std::hash::DefaultHasher::new(),
+            #[cfg(test)]
+            fingerprint: job.fingerprint,
             prompt: job.prompt,
         })
     }
 
     /// Whether nobody waits for the answer any more.
     pub(super) fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
+        self.progress.is_abandoned()
     }
 
     /// Draws the next token; says how the request ended, if it did.
@@ -146,62 +130,35 @@ impl Task {
     ) -> Result<Option<FinishReason>> {
         #[cfg(test)]
         for logit in logits {
-            std::hash::Hasher::write_u32(&mut self.fingerprint, logit.to_bits());
+            std::hash::Hasher::write_u32(&mut self.hasher, logit.to_bits());
         }
-        let token = self.sampler.draw(logits, model, scratch)?;
-        self.first_token.get_or_insert_with(Instant::now);
+        let token = native(match &mut self.grammar {
+            Some(grammar) => {
+                let mut grammar = grammar.of(model);
+                self.sampler.draw_where(&mut grammar, logits, scratch)?
+            }
+            None => self.sampler.draw(logits, scratch),
+        });
+        self.progress.drew();
         if model.vocab().is_eog(token) {
             return Ok(Some(FinishReason::Stop));
         }
-        self.drawn += 1;
         self.phase = Phase::Generating { next: token };
         piece.clear();
         model.vocab().token_to_piece_into(token, piece, false, None);
-        self.visible.push(piece);
-        self.send_delta();
-        Ok(if self.visible.is_stopped() {
-            Some(FinishReason::Stop)
-        } else if self.drawn >= self.limit {
-            Some(FinishReason::Length)
-        } else {
-            None
-        })
-    }
-
-    fn send_delta(&mut self) {
-        let Some(deltas) = &self.deltas else { return };
-        if let Some(delta) = self.visible.take_delta() {
-            self.unsent.push_str(delta);
-        }
-        if self.unsent.is_empty() {
-            return;
-        }
-        match deltas.try_send(std::mem::take(&mut self.unsent)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(delta)) => self.unsent = delta,
-            // Nobody listens: the request is abandoned and about to be noticed as such.
-            Err(TrySendError::Closed(_)) => self.deltas = None,
-        }
+        Ok(self.progress.push(piece))
     }
 
     pub(super) fn finish(self, finish_reason: FinishReason) {
-        let now = Instant::now();
-        let outcome = Outcome {
-            text: self.visible.finish(),
-            finish_reason,
-            input_tokens: self.prompt.len(),
-            cached_input_tokens: self.reused,
-            output_tokens: self.drawn,
-            queued: self.queued,
-            to_first_token: self.first_token.unwrap_or(now).duration_since(self.started),
-            total: now.duration_since(self.started),
-            #[cfg(test)]
-            fingerprint: std::hash::Hasher::finish(&self.fingerprint),
-        };
-        let _ = self.reply.send(Ok(outcome));
+        #[cfg(test)]
+        self.fingerprint.store(
+            std::hash::Hasher::finish(&self.hasher),
+            std::sync::atomic::Ordering::Release,
+        );
+        self.progress.finish(finish_reason, b"", self.reused);
     }
 
     pub(super) fn fail(self, error: Error) {
-        let _ = self.reply.send(Err(error));
+        self.progress.fail(error);
     }
 }

@@ -1,6 +1,9 @@
 //! Whether a sequence is computed alike whatever else is computed: the bits of all logits that were
 //! drawn from are compared, because equal text could be luck.
 
+use tale_api::{Completion, Events, GenerateRequest};
+use tale_local_llm::ticket;
+
 use super::*;
 use crate::model::Tokens;
 
@@ -31,37 +34,41 @@ fn config(file: &str, slots: u32) -> Option<Config> {
 }
 
 /// Runs `prompts` through an engine of their own, one after the other or all at once.
-async fn run(config: Config, prompts: &[String], together: bool) -> Vec<Outcome> {
+async fn run(config: Config, prompts: &[String], together: bool) -> Vec<(u64, Completion)> {
     let (engine, ready) = Engine::start(config).await.unwrap();
     let mut outcomes = Vec::new();
     let mut pending = Vec::new();
     for (seed, prompt) in (0..).zip(prompts) {
-        let (reply, answered) = oneshot::channel();
+        let request = GenerateRequest {
+            max_tokens: Some(3),
+            ..GenerateRequest::new(Vec::new())
+        };
+        let (ticket, answered) = ticket(&request, false);
+        let fingerprint = Arc::default();
         let job = Job {
             prompt: ready.model.prompt_tokens(prompt),
-            max_tokens: Some(3),
             drawing: Drawing {
                 temperature: 1.0,
-                top_p: 1.0,
-                top_k: 0,
-                repetition_penalty: 1.0,
                 seed,
+                ..Drawing::GREEDY
             },
-            stop: Vec::new(),
             grammar: None,
-            deltas: None,
-            reply,
-            submitted: Instant::now(),
+            ticket,
+            fingerprint: Arc::clone(&fingerprint),
         };
         engine.submit(job).await.unwrap();
+        let outcome = async move {
+            let completion = answered.wait(&Events::ignored()).await.unwrap();
+            (fingerprint.load(Ordering::Acquire), completion)
+        };
         if together {
-            pending.push(answered);
+            pending.push(outcome);
         } else {
-            outcomes.push(answered.await.unwrap().unwrap());
+            outcomes.push(outcome.await);
         }
     }
-    for answered in pending {
-        outcomes.push(answered.await.unwrap().unwrap());
+    for outcome in pending {
+        outcomes.push(outcome.await);
     }
     outcomes
 }
@@ -95,13 +102,15 @@ async fn check(file: &str, slots: u32) {
     .await;
     let together = run(config, &prompts, true).await;
     assert!(
-        together.iter().any(|o| o.cached_input_tokens > 0),
+        together
+            .iter()
+            .any(|(_, c)| c.usage.unwrap().cached_input_tokens > 0),
         "nothing was reused"
     );
     for (i, (a, b)) in alone.iter().zip(&together).enumerate() {
         assert_eq!(
-            (a.fingerprint, &a.text),
-            (b.fingerprint, &b.text),
+            (a.0, &a.1.text),
+            (b.0, &b.1.text),
             "prompt {i} beside others"
         );
     }

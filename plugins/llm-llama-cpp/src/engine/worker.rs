@@ -11,23 +11,17 @@ use std::{
 
 use llama_cpp_2::model::LlamaModel;
 use tale_api::{Error, ErrorKind, FinishReason, Result};
-use tokio::sync::{
-    mpsc::{self, error::TryRecvError},
-    oneshot,
-};
+use tale_local_llm::{Scratch, receive};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Config, Counters, Job, Ready,
     cache::Cache,
     prefix::{self, Start},
     rows::{Rows, Shape},
-    sampler::Scratch,
     slot::{Phase, Slot, Task},
 };
 use crate::model::{self, Loaded};
-
-/// Requests that the thread holds beyond its slots, so that it can see who gave up.
-const HELD: usize = 1024;
 
 /// Tokens of a slot where neither option nor model says less.
 const USUAL_CONTEXT: u32 = 2048;
@@ -143,25 +137,13 @@ impl Worker<'_> {
 
     /// Takes what has arrived; waits if there is nothing else to do. `false`: the engine is dropped.
     fn receive(&mut self, jobs: &mut mpsc::Receiver<Job>) -> bool {
-        if self.queue.is_empty() && self.slots.iter().all(|s| s.task.is_none()) {
-            match jobs.blocking_recv() {
-                Some(job) => self.queue.push_back(job),
-                None => return false,
-            }
-        }
-        while self.queue.len() < HELD {
-            match jobs.try_recv() {
-                Ok(job) => self.queue.push_back(job),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return false,
-            }
-        }
-        true
+        let is_idle = self.queue.is_empty() && self.slots.iter().all(|s| s.task.is_none());
+        receive(jobs, &mut self.queue, is_idle)
     }
 
     /// Frees what nobody waits for.
     fn let_go(&mut self) {
-        self.queue.retain(|job| !job.reply.is_closed());
+        self.queue.retain(|job| !job.ticket.is_abandoned());
         for slot in &mut self.slots {
             if slot.task.as_ref().is_some_and(Task::is_abandoned) {
                 slot.task = None;

@@ -5,9 +5,9 @@
 //! until it ends. A step is one pass over the next token of every lane and pieces of the prompts that
 //! are new. The threads end when the [`Engine`] is dropped.
 
+mod decoder;
 mod lanes;
 mod task;
-mod text;
 mod worker;
 
 use std::{
@@ -16,11 +16,11 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
 };
 
-use tale_api::{Error, ErrorKind, FinishReason, Result};
-use tale_llama::{Device, Drawing};
+use tale_api::{Error, ErrorKind, Result};
+use tale_llama::Device;
+use tale_local_llm::{Drawing, Ticket, died};
 use tale_weights::{Model, Vocabulary, adapter::Adapter};
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,28 +43,9 @@ pub(crate) struct Setup {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) prompt: Vec<u32>,
-    pub(crate) max_tokens: Option<usize>,
     pub(crate) drawing: Drawing,
-    pub(crate) stop: Vec<String>,
-    /// Where text goes as it comes, if anybody wants it.
-    pub(crate) deltas: Option<mpsc::Sender<String>>,
-    /// Dropping the other end cancels the request.
-    pub(crate) reply: oneshot::Sender<Result<Outcome>>,
-    pub(crate) submitted: Instant,
+    pub(crate) ticket: Ticket,
     pub(crate) busy: Busy,
-}
-
-/// How a request ended.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) text: String,
-    pub(crate) finish_reason: FinishReason,
-    pub(crate) input_tokens: usize,
-    pub(crate) cached_input_tokens: usize,
-    pub(crate) output_tokens: usize,
-    pub(crate) queued: Duration,
-    pub(crate) to_first_token: Duration,
-    pub(crate) total: Duration,
 }
 
 /// Counts since the engine started, over all devices.
@@ -168,12 +149,6 @@ impl Engine {
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
-}
-
-/// The error of a request whose engine is gone.
-pub(crate) fn died() -> Error {
-    Error::new(ErrorKind::Internal, "the engine's thread has ended")
-        .hint("the log holds the reason; a new run starts it anew")
 }
 
 impl Drop for Engine {

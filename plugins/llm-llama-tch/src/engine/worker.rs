@@ -9,20 +9,15 @@ use std::{
 
 use tale_api::{Error, ErrorKind, FinishReason, Result};
 use tale_llama::{BLOCK, Cache, Device, Llama, Lora, Piece, is_out_of_memory, limit_threads};
+use tale_local_llm::{Scratch, receive};
 use tch::Tensor;
-use tokio::sync::{
-    mpsc::{self, error::TryRecvError},
-    oneshot,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Counters, Job, Setup,
     lanes::{self, Lane, Start},
     task::Task,
 };
-
-/// Requests that the thread holds beyond its lanes, so that it can see who gave up.
-const HELD: usize = 1024;
 
 /// Loads the model, says so through `ready`, and serves `jobs` until `stop` or until nobody can
 /// send any more.
@@ -54,6 +49,7 @@ pub(super) fn run(
         waiting: VecDeque::new(),
         queue: VecDeque::new(),
         row: Vec::new(),
+        scratch: Scratch::default(),
         step: 0,
         counters,
     };
@@ -96,6 +92,7 @@ struct Worker<'a> {
     /// Requests that wait for a lane, oldest first.
     queue: VecDeque<Job>,
     row: Vec<f32>,
+    scratch: Scratch,
     step: u64,
     counters: &'a Counters,
 }
@@ -120,25 +117,13 @@ impl Worker<'_> {
 
     /// Takes what has arrived; waits if there is nothing else to do. `false`: the engine is dropped.
     fn receive(&mut self, jobs: &mut mpsc::Receiver<Job>) -> bool {
-        if self.is_idle() {
-            match jobs.blocking_recv() {
-                Some(job) => self.queue.push_back(job),
-                None => return false,
-            }
-        }
-        while self.queue.len() < HELD {
-            match jobs.try_recv() {
-                Ok(job) => self.queue.push_back(job),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return false,
-            }
-        }
-        true
+        let is_idle = self.is_idle();
+        receive(jobs, &mut self.queue, is_idle)
     }
 
     /// Frees what nobody waits for.
     fn let_go(&mut self) {
-        self.queue.retain(|job| !job.reply.is_closed());
+        self.queue.retain(|job| !job.ticket.is_abandoned());
         self.waiting.retain(|task| !task.is_abandoned());
         for lane in &mut self.lanes {
             if lane.task.as_ref().is_some_and(Task::is_abandoned)
@@ -282,7 +267,7 @@ impl Worker<'_> {
         let logits = logits.to_device(Device::Cpu);
         self.row.resize(logits.numel(), 0.0);
         logits.copy_data(&mut self.row, logits.numel());
-        let drawn = task.draw(&mut self.row, &self.setup.vocabulary);
+        let drawn = task.draw(&self.row, &mut self.scratch, &self.setup.vocabulary);
         count(&self.counters.generated_tokens, 1);
         match drawn {
             Ok(None) => {}

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
-use tale_api::FinishReason;
-use tale_llama::Drawing;
+use tale_api::{Completion, Events, FinishReason, GenerateRequest, Message};
+use tale_local_llm::{Drawing, Pending, ticket};
 use tale_weights::{Model, testing::write_tiny_model};
 
 use super::*;
-use crate::engine::{Busy, Outcome};
+use crate::engine::Busy;
 
 /// A tiny model, in a folder that must live as long.
 fn setup(slots: usize) -> (Setup, tempfile::TempDir) {
@@ -29,27 +29,27 @@ fn setup(slots: usize) -> (Setup, tempfile::TempDir) {
     (setup, dir)
 }
 
-fn job(setup: &Setup, question: &str) -> (Job, oneshot::Receiver<Result<Outcome>>) {
-    let (reply, answered) = oneshot::channel();
+fn job(setup: &Setup, question: &str) -> (Job, Pending) {
+    let request = GenerateRequest {
+        max_tokens: Some(20),
+        ..GenerateRequest::new(vec![Message::user(question)])
+    };
+    let (ticket, pending) = ticket(&request, false);
     let job = Job {
         prompt: setup.vocabulary.encode(question).unwrap(),
-        max_tokens: Some(20),
         drawing: Drawing {
             temperature: 1.0,
             seed: 7,
             ..Drawing::GREEDY
         },
-        stop: Vec::new(),
-        deltas: None,
-        reply,
-        submitted: Instant::now(),
+        ticket,
         busy: Busy::at(&Arc::new(AtomicUsize::new(0))),
     };
-    (job, answered)
+    (job, pending)
 }
 
 /// Answers four questions; `disturb` is called with the worker before each step.
-fn answers(setup: &Setup, disturb: impl Fn(&mut Worker<'_>)) -> Vec<Result<Outcome>> {
+fn answers(setup: &Setup, disturb: impl Fn(&mut Worker<'_>)) -> Vec<Result<Completion>> {
     let model = load(setup, Device::Cpu).unwrap();
     let counters = Counters::default();
     let mut worker = Worker {
@@ -62,6 +62,7 @@ fn answers(setup: &Setup, disturb: impl Fn(&mut Worker<'_>)) -> Vec<Result<Outco
         waiting: VecDeque::new(),
         queue: VecDeque::new(),
         row: Vec::new(),
+        scratch: Scratch::default(),
         step: 0,
         counters: &counters,
     };
@@ -71,6 +72,9 @@ fn answers(setup: &Setup, disturb: impl Fn(&mut Worker<'_>)) -> Vec<Result<Outco
         worker.queue.push_back(job);
         replies.push(answered);
     }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     while !worker.is_idle() {
         worker.step += 1;
         disturb(&mut worker);
@@ -79,7 +83,7 @@ fn answers(setup: &Setup, disturb: impl Fn(&mut Worker<'_>)) -> Vec<Result<Outco
     }
     replies
         .into_iter()
-        .map(|mut reply| reply.try_recv().unwrap())
+        .map(|pending| runtime.block_on(pending.wait(&Events::ignored())))
         .collect()
 }
 
@@ -98,8 +102,8 @@ fn where_memory_ends_fewer_go_on_together_and_no_text_is_lost() {
     for (a, b) in undisturbed.into_iter().zip(disturbed) {
         let (a, b) = (a.unwrap(), b.unwrap());
         assert_eq!(
-            (a.output_tokens, a.finish_reason),
-            (b.output_tokens, b.finish_reason)
+            (a.usage.unwrap().output_tokens, a.finish_reason),
+            (b.usage.unwrap().output_tokens, b.finish_reason)
         );
         // The same logits but for the order of sums, so the same text but for a rare draw.
         assert_eq!(a.text, b.text);

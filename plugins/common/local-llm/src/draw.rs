@@ -7,139 +7,197 @@
 
 use std::collections::HashSet;
 
-use llama_cpp_2::{
-    model::LlamaModel,
-    sampling::LlamaSampler,
-    token::{LlamaToken, data::LlamaTokenData, data_array::LlamaTokenDataArray},
-};
-use tale_api::{Error, ErrorKind, Result};
+use tale_api::{Error, ErrorKind, Result, Sampling};
 
-/// How one request draws; checked before it comes here.
-#[derive(Clone, Debug)]
-pub(crate) struct Drawing {
-    /// 0 takes the most probable token.
-    pub(crate) temperature: f32,
-    /// In (0, 1]; 1 is off.
-    pub(crate) top_p: f32,
-    /// 0 is off.
-    pub(crate) top_k: usize,
-    /// 1 is off.
-    pub(crate) repetition_penalty: f32,
-    pub(crate) seed: u64,
+/// How a text's tokens are drawn; within bounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawing {
+    /// Divides the logits; 0 takes the most probable token.
+    pub temperature: f32,
+    /// In (0, 1]: only the likeliest tokens whose share reaches it; 1 is off.
+    pub top_p: f32,
+    /// Only so many of the likeliest tokens; 0 is off.
+    pub top_k: usize,
+    /// Positive logits of tokens that were seen are divided by it, negative ones multiplied; 1 is off.
+    pub repetition_penalty: f32,
+    /// Of the draws.
+    pub seed: u64,
+}
+
+/// Where no temperature is asked for: llama.cpp's own default.
+const USUAL_TEMPERATURE: f64 = 0.8;
+
+impl Drawing {
+    /// Always the most probable token.
+    pub const GREEDY: Self = Self {
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        repetition_penalty: 1.0,
+        seed: 0,
+    };
+
+    /// A request's way of drawing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] naming what is out of bounds, NaN included.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "these are small numbers of low precision"
+    )]
+    pub fn of(sampling: &Sampling, seed: u64) -> Result<Self> {
+        let temperature = sampling.temperature.unwrap_or(USUAL_TEMPERATURE);
+        let top_p = sampling.top_p.unwrap_or(1.0);
+        let penalty = sampling.repetition_penalty.unwrap_or(1.0);
+        let bounds = [
+            (
+                "temperature",
+                temperature,
+                (0.0..=100.0).contains(&temperature),
+                "0 to 100",
+            ),
+            (
+                "top_p",
+                top_p,
+                top_p > 0.0 && top_p <= 1.0,
+                "above 0, at most 1",
+            ),
+            (
+                "repetition_penalty",
+                penalty,
+                penalty > 0.0 && penalty <= 100.0,
+                "above 0, at most 100",
+            ),
+        ];
+        if let Some((name, value, _, range)) = bounds.into_iter().find(|b| !b.2) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("`{name}` is {value}, it must be {range}"),
+            ));
+        }
+        Ok(Self {
+            temperature: temperature as f32,
+            top_p: top_p as f32,
+            top_k: sampling.top_k.unwrap_or(0) as usize,
+            repetition_penalty: penalty as f32,
+            seed,
+        })
+    }
+
+    fn penalises(&self) -> bool {
+        (self.repetition_penalty - 1.0).abs() > f32::EPSILON
+    }
 }
 
 /// Logits this far below the best, in units of the temperature, are left out: e⁻⁴⁰ is 4·10⁻¹⁸, so
 /// that even a million of them have no share that the draw's 53 bits could tell from none.
 const NEGLIGIBLE: f32 = 40.0;
 
-/// The sampler of one sequence.
-pub(super) struct Sampler {
+/// What a text may not say: a grammar.
+pub trait Constraint {
+    /// Whether `token` may come next.
+    fn allows(&mut self, token: u32) -> bool;
+
+    /// Sets the logit of every token that may not come next to minus infinity.
+    ///
+    /// # Errors
+    /// Nothing may come next.
+    fn forbid(&mut self, logits: &mut [f32]) -> Result<()>;
+
+    /// `token` was drawn.
+    fn accept(&mut self, token: u32);
+}
+
+/// Draws the tokens of one text.
+#[derive(Clone, Debug)]
+pub struct Sampler {
     drawing: Drawing,
     random: SplitMix64,
     /// Tokens of prompt and completion, kept only for a penalty.
-    seen: HashSet<i32>,
-    grammar: Option<LlamaSampler>,
+    seen: HashSet<u32>,
 }
 
-/// Buffers that the samplers of all slots share, one after the other.
-#[derive(Default)]
-pub(super) struct Scratch {
+/// Buffers that the samplers of all texts share, one after the other.
+#[derive(Debug, Default)]
+pub struct Scratch {
     logits: Vec<f32>,
     candidates: Vec<Candidate>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
-    token: i32,
+    token: u32,
     logit: f32,
     /// Relative to the best candidate's, which has 1.
     weight: f64,
 }
 
 impl Sampler {
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`]: `grammar` is no GBNF with a rule `root`.
-    pub(super) fn new(
-        drawing: Drawing,
-        prompt: &[LlamaToken],
-        grammar: Option<&str>,
-        model: &LlamaModel,
-    ) -> Result<Self> {
-        let grammar = grammar.map(|text| compile(model, text)).transpose()?;
-        let penalised = (drawing.repetition_penalty - 1.0).abs() > f32::EPSILON;
-        let seen = if penalised {
-            prompt.iter().map(|t| t.0).collect()
+    /// A sampler for a text that begins with `prompt`.
+    pub fn new(drawing: Drawing, prompt: impl IntoIterator<Item = u32>) -> Self {
+        let seen = if drawing.penalises() {
+            prompt.into_iter().collect()
         } else {
             HashSet::new()
         };
-        let random = SplitMix64(drawing.seed);
-        Ok(Self {
+        Self {
+            random: SplitMix64(drawing.seed),
             drawing,
-            random,
             seen,
-            grammar,
-        })
+        }
     }
 
     /// Draws the next token.
+    pub fn draw(&mut self, logits: &[f32], scratch: &mut Scratch) -> u32 {
+        let token = self.first_try(logits, scratch);
+        self.see(token);
+        token
+    }
+
+    /// Draws the next token of those that `constraint` allows.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`]: the grammar allows no token at all here.
-    pub(super) fn draw(
+    /// Nothing may come next.
+    pub fn draw_where(
         &mut self,
+        constraint: &mut dyn Constraint,
         logits: &[f32],
-        model: &LlamaModel,
         scratch: &mut Scratch,
-    ) -> Result<LlamaToken> {
-        let penalised = (self.drawing.repetition_penalty - 1.0).abs() > f32::EPSILON;
-        let mut token = if penalised {
-            scratch.logits.clear();
-            scratch.logits.extend_from_slice(logits);
-            self.penalise(&mut scratch.logits);
-            pick(
+    ) -> Result<u32> {
+        let mut token = self.first_try(logits, scratch);
+        // Most tokens are what is allowed anyway; asking for one is far cheaper than asking for all.
+        if !constraint.allows(token) {
+            if !self.drawing.penalises() {
+                scratch.logits.clear();
+                scratch.logits.extend_from_slice(logits);
+            }
+            constraint.forbid(&mut scratch.logits)?;
+            token = pick(
                 &scratch.logits,
                 &self.drawing,
                 &mut self.random,
                 &mut scratch.candidates,
-            )
-        } else {
-            pick(
-                logits,
-                &self.drawing,
-                &mut self.random,
-                &mut scratch.candidates,
-            )
-        };
-        if let Some(grammar) = &mut self.grammar {
-            // Most tokens are what the grammar allows anyway; asking for one is far cheaper than
-            // asking for all.
-            if !allows(grammar, token) {
-                if !penalised {
-                    scratch.logits.clear();
-                    scratch.logits.extend_from_slice(logits);
-                }
-                forbid(grammar, &mut scratch.logits)?;
-                token = pick(
-                    &scratch.logits,
-                    &self.drawing,
-                    &mut self.random,
-                    &mut scratch.candidates,
-                );
-            }
-            if !model.vocab().is_eog(LlamaToken(token)) {
-                grammar.accept(LlamaToken(token));
-            }
+            );
         }
-        if penalised {
-            self.seen.insert(token);
-        }
-        Ok(LlamaToken(token))
+        constraint.accept(token);
+        self.see(token);
+        Ok(token)
     }
 
-    fn penalise(&self, logits: &mut [f32]) {
+    /// A draw from all tokens. With a penalty, `scratch.logits` are the penalised ones after it.
+    fn first_try(&mut self, logits: &[f32], scratch: &mut Scratch) -> u32 {
+        let Scratch {
+            logits: penalised,
+            candidates,
+        } = scratch;
+        if !self.drawing.penalises() {
+            return pick(logits, &self.drawing, &mut self.random, candidates);
+        }
+        penalised.clear();
+        penalised.extend_from_slice(logits);
         let penalty = self.drawing.repetition_penalty;
         for &token in &self.seen {
-            if let Some(logit) = usize::try_from(token).ok().and_then(|t| logits.get_mut(t)) {
+            if let Some(logit) = penalised.get_mut(token as usize) {
                 *logit = if *logit > 0.0 {
                     *logit / penalty
                 } else {
@@ -147,52 +205,14 @@ impl Sampler {
                 };
             }
         }
+        pick(penalised, &self.drawing, &mut self.random, candidates)
     }
-}
 
-fn compile(model: &LlamaModel, text: &str) -> Result<LlamaSampler> {
-    let (compiled, errors) = crate::logs::capture(|| LlamaSampler::grammar(model, text, "root"));
-    compiled.map_err(|e| {
-        let mut error = Error::new(
-            ErrorKind::InvalidInput,
-            "the grammar is no GBNF with a rule `root`",
-        )
-        .hint("llama.cpp's `grammars/README.md` describes the notation")
-        .caused_by(&e);
-        error.causes.extend(errors);
-        error
-    })
-}
-
-/// Whether the grammar allows `token` next.
-fn allows(grammar: &mut LlamaSampler, token: i32) -> bool {
-    let mut one = LlamaTokenDataArray::new(
-        vec![LlamaTokenData::new(LlamaToken(token), 0.0, 0.0)],
-        false,
-    );
-    grammar.apply(&mut one);
-    one.data.first().is_some_and(|t| t.logit().is_finite())
-}
-
-/// Takes every token that the grammar does not allow out of the running.
-fn forbid(grammar: &mut LlamaSampler, logits: &mut [f32]) -> Result<()> {
-    let all = (0..)
-        .zip(logits.iter())
-        .map(|(i, &logit)| LlamaTokenData::new(LlamaToken(i), logit, 0.0));
-    let mut all = LlamaTokenDataArray::from_iter(all, false);
-    grammar.apply(&mut all);
-    let mut any = false;
-    for (allowed, logit) in all.data.iter().zip(logits) {
-        *logit = allowed.logit();
-        any |= logit.is_finite();
+    fn see(&mut self, token: u32) {
+        if self.drawing.penalises() {
+            self.seen.insert(token);
+        }
     }
-    if any {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::InvalidInput,
-        "the grammar allows none of the model's tokens here",
-    ))
 }
 
 /// One draw from `logits`, with no memory but `random`.
@@ -201,7 +221,7 @@ fn pick(
     drawing: &Drawing,
     random: &mut SplitMix64,
     candidates: &mut Vec<Candidate>,
-) -> i32 {
+) -> u32 {
     let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     if drawing.temperature <= 0.0 {
         return first_at_least(logits, best);
@@ -229,11 +249,10 @@ fn pick(
 
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "a vocabulary has less than 2^31 tokens"
+    reason = "a vocabulary has less than 2^32 tokens"
 )]
-fn first_at_least(logits: &[f32], best: f32) -> i32 {
-    logits.iter().position(|&l| l >= best).unwrap_or(0) as i32
+fn first_at_least(logits: &[f32], best: f32) -> u32 {
+    logits.iter().position(|&l| l >= best).unwrap_or(0) as u32
 }
 
 /// Lists, in the order of the vocabulary, the tokens whose probability is not negligible.
@@ -275,6 +294,7 @@ fn likelier(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
 }
 
 /// Steele, Lea and Flood's `SplitMix64`: one addition and a mix, good enough for one draw a token.
+#[derive(Clone, Debug)]
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -302,8 +322,8 @@ mod tests {
             temperature,
             top_p,
             top_k,
-            repetition_penalty: 1.0,
             seed: 1024,
+            ..Drawing::GREEDY
         }
     }
 
@@ -384,6 +404,65 @@ mod tests {
             &drawing(2.0, 0.9, 0),
             &[0.0, 1.0, 0.0],
         );
+    }
+
+    #[test]
+    fn a_penalty_turns_from_what_was_seen() {
+        let penalised = Drawing {
+            repetition_penalty: 3.0,
+            ..Drawing::GREEDY
+        };
+        let mut sampler = Sampler::new(penalised, [0]);
+        let mut draw = || sampler.draw(&[2.0, 1.5, 1.0], &mut Scratch::default());
+        // 0 was in the prompt; then 1 has been drawn as well, and 2 is above both of them.
+        assert_eq!([draw(), draw()], [1, 2]);
+    }
+
+    #[test]
+    fn a_seed_decides() {
+        let text = |seed| {
+            let drawing = Drawing {
+                seed,
+                ..drawing(1.0, 1.0, 0)
+            };
+            let mut sampler = Sampler::new(drawing, []);
+            let mut scratch = Scratch::default();
+            (0..64)
+                .map(|_| sampler.draw(&HALF_QUARTER, &mut scratch))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(text(7), text(7));
+        assert_ne!(text(7), text(8));
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_named() {
+        for (sampling, named) in [
+            (
+                Sampling {
+                    temperature: Some(f64::NAN),
+                    ..Sampling::default()
+                },
+                "`temperature` is NaN",
+            ),
+            (
+                Sampling {
+                    top_p: Some(0.0),
+                    ..Sampling::default()
+                },
+                "`top_p` is 0",
+            ),
+            (
+                Sampling {
+                    repetition_penalty: Some(101.0),
+                    ..Sampling::default()
+                },
+                "`repetition_penalty` is 101",
+            ),
+        ] {
+            let error = Drawing::of(&sampling, 1).unwrap_err();
+            assert!(error.message.contains(named), "{error:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Of a file its own, of a folder that of its files' names and digests.
-pub(crate) fn of(path: &Path, cache_dir: &Path) -> io::Result<String> {
+///
+/// `cache_dir` is the user's; an empty one keeps nothing, and one that cannot be written costs time, not
+/// the call.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn of(path: &Path, cache_dir: &Path) -> io::Result<String> {
     if !path.is_dir() {
         return of_file(path, cache_dir);
     }
@@ -48,7 +54,6 @@ struct Remembered {
     sha256: String,
 }
 
-/// An empty `cache_dir` keeps nothing; one that cannot be written costs time, not the call.
 fn of_file(file: &Path, cache_dir: &Path) -> io::Result<String> {
     let path = file.canonicalize()?;
     let metadata = path.metadata()?;
@@ -61,8 +66,7 @@ fn of_file(file: &Path, cache_dir: &Path) -> io::Result<String> {
     };
     let entry = (!cache_dir.as_os_str().is_empty()).then(|| {
         let name = hex(&Sha256::digest(found.path.as_os_str().as_encoded_bytes()));
-        let folder = cache_dir.join("llama-tch").join("digests");
-        folder.join(format!("{name}.json"))
+        cache_dir.join("digests").join(format!("{name}.json"))
     });
     let known = entry
         .as_deref()
@@ -124,7 +128,7 @@ mod tests {
         fs::write(&file, "abc").unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(of(&file, cache.path()).unwrap(), abc);
-        let entries = cache.path().join("llama-tch/digests");
+        let entries = cache.path().join("digests");
         let entry = fs::read_dir(entries)
             .unwrap()
             .next()
@@ -136,5 +140,14 @@ mod tests {
         assert_eq!(of(&file, cache.path()).unwrap(), "remembered");
         fs::write(&file, "abcd").unwrap();
         assert_ne!(of(&file, cache.path()).unwrap(), "remembered");
+    }
+
+    #[test]
+    fn without_a_cache_directory_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("m.gguf");
+        fs::write(&file, "").unwrap();
+        of(&file, Path::new("")).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -5,7 +5,7 @@
 
 /// The text of one completion as it grows.
 #[derive(Debug, Default)]
-pub(super) struct Visible {
+pub struct Visible {
     stops: Vec<String>,
     /// Everything that can still be shown, the held back part at its end included.
     text: String,
@@ -18,7 +18,8 @@ pub(super) struct Visible {
 
 impl Visible {
     /// `stops` end the completion and are no part of it; empty ones are ignored.
-    pub(super) fn new(mut stops: Vec<String>) -> Self {
+    #[must_use]
+    pub fn new(mut stops: Vec<String>) -> Self {
         stops.retain(|s| !s.is_empty());
         Self {
             stops,
@@ -27,7 +28,7 @@ impl Visible {
     }
 
     /// Takes the bytes of one more token.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
         if self.stopped {
             return;
         }
@@ -38,12 +39,13 @@ impl Visible {
     }
 
     /// Whether a stop text was reached.
-    pub(super) fn is_stopped(&self) -> bool {
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
         self.stopped
     }
 
     /// What may be shown now and was not before.
-    pub(super) fn take_delta(&mut self) -> Option<&str> {
+    pub fn take_delta(&mut self) -> Option<&str> {
         let safe = self.text.len() - self.held_back();
         if safe <= self.shown {
             return None;
@@ -53,7 +55,8 @@ impl Visible {
     }
 
     /// The whole text, once no more tokens come. An incomplete character is shown as `U+FFFD`.
-    pub(super) fn finish(mut self) -> String {
+    #[must_use]
+    pub fn finish(mut self) -> String {
         if !self.stopped && !self.partial.is_empty() {
             self.text.push_str(&String::from_utf8_lossy(&self.partial));
         }
