@@ -1,66 +1,27 @@
 //! What a manifest can set, and the checks that need no file.
 //!
-//! Options that the plugin `tch` has too mean the same and have the same defaults; tests hold the
-//! schemas of both together.
+//! Options that the plugin `tch` has too mean the same and have the same defaults: both have them from
+//! `tale-training`, and a test holds the schemas together.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use tale_api::{Error, ErrorKind, Result, TrainMethod};
-use tale_training::{Schedule, TooLong};
+use tale_training::{Hyperparameters, invalid, positive, trainer_options};
 
-/// The options of both components; what is absent takes the method's default.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Options {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub python: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accelerate_config: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accelerate_args: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub processes: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub precision: Option<Precision>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub micro_batch: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threads: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub epochs: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub batch: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub learning_rate: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight_decay: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<Schedule>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warmup: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_grad_norm: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rank: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub alpha: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub projections: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_length: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub too_long: Option<TooLong>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub activation_checkpointing: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint_steps: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reference: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub beta: Option<f64>,
+trainer_options! {
+    /// The options of both components; what is absent takes the method's default.
+    pub struct Options {
+        pub python: Option<String>,
+        pub accelerate_config: Option<PathBuf>,
+        pub accelerate_args: Option<Vec<String>>,
+        pub processes: Option<u32>,
+        pub precision: Option<Precision>,
+        pub micro_batch: Option<usize>,
+    }
 }
 
 /// What the base model computes in; the adapter is `f32` in any case.
@@ -78,7 +39,8 @@ pub enum Precision {
 /// Options with every default in its place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Settings {
-    pub(crate) method: TrainMethod,
+    #[serde(flatten)]
+    pub(crate) common: Hyperparameters,
     pub(crate) python: String,
     pub(crate) accelerate_config: Option<PathBuf>,
     pub(crate) accelerate_args: Vec<String>,
@@ -86,103 +48,38 @@ pub(crate) struct Settings {
     pub(crate) precision: Precision,
     /// Pairs that a process computes at a time.
     pub(crate) micro_batch: usize,
-    pub(crate) device: String,
-    pub(crate) threads: Option<u32>,
-    pub(crate) epochs: u32,
-    /// Pairs of an optimiser step, over all processes.
-    pub(crate) batch: usize,
-    pub(crate) learning_rate: f64,
-    pub(crate) weight_decay: f64,
-    pub(crate) schedule: Schedule,
-    pub(crate) warmup: f64,
-    /// Zero: no clipping.
-    pub(crate) max_grad_norm: f64,
-    pub(crate) rank: usize,
-    pub(crate) alpha: f64,
-    pub(crate) projections: Vec<String>,
-    pub(crate) max_length: Option<usize>,
-    pub(crate) too_long: TooLong,
-    pub(crate) activation_checkpointing: bool,
-    pub(crate) checkpoint_steps: u64,
-    pub(crate) reference: bool,
-    pub(crate) beta: f64,
+}
+
+impl Deref for Settings {
+    type Target = Hyperparameters;
+
+    fn deref(&self) -> &Hyperparameters {
+        &self.common
+    }
 }
 
 impl Settings {
-    /// The defaults of `tch`, which are the paper's; see there for the source of each.
+    /// # Errors
+    /// [`ErrorKind::InvalidOptions`] naming what cannot be.
     pub(crate) fn new(method: TrainMethod, options: Options) -> Result<Self> {
-        let is_dpo = method == TrainMethod::Dpo;
-        if !is_dpo && (options.reference.is_some() || options.beta.is_some()) {
-            return Err(invalid("`reference` and `beta` are options of `trl-dpo`"));
-        }
-        let by_method = |sft: f64, dpo: f64| if is_dpo { dpo } else { sft };
-        let reference = options.reference.unwrap_or(false);
         let settings = Self {
-            method,
+            common: options.hyperparameters(method, "trl-dpo")?,
             python: options.python.unwrap_or_else(|| "python3".to_owned()),
             accelerate_config: options.accelerate_config,
             accelerate_args: options.accelerate_args.unwrap_or_default(),
             processes: options.processes,
             precision: options.precision.unwrap_or(Precision::Auto),
             micro_batch: options.micro_batch.unwrap_or(4),
-            device: options.device.unwrap_or_else(|| "auto".to_owned()),
-            threads: options.threads,
-            epochs: options.epochs.unwrap_or(if is_dpo { 2 } else { 3 }),
-            batch: options.batch.unwrap_or(16),
-            learning_rate: options.learning_rate.unwrap_or(by_method(1e-4, 3e-5)),
-            weight_decay: options.weight_decay.unwrap_or(by_method(0.01, 0.001)),
-            schedule: options.schedule.unwrap_or(Schedule::Linear),
-            warmup: options.warmup.unwrap_or(0.0),
-            max_grad_norm: options.max_grad_norm.unwrap_or(by_method(1.0, 5.0)),
-            rank: options.rank.unwrap_or(8),
-            alpha: options.alpha.unwrap_or(32.0),
-            projections: options
-                .projections
-                .unwrap_or_else(|| ["q_proj", "v_proj"].map(str::to_owned).to_vec()),
-            max_length: options.max_length,
-            too_long: options.too_long.unwrap_or(TooLong::Drop),
-            activation_checkpointing: options.activation_checkpointing.unwrap_or(false),
-            checkpoint_steps: options.checkpoint_steps.unwrap_or(20),
-            reference,
-            beta: options.beta.unwrap_or(if reference { 0.5 } else { 1.0 }),
         };
         settings.checked()
     }
 
     fn checked(self) -> Result<Self> {
-        let counts = [
-            ("epochs", self.epochs as usize),
-            ("batch", self.batch),
-            ("micro_batch", self.micro_batch),
-            ("rank", self.rank),
-            ("projections", self.projections.len()),
-            ("threads", self.threads.unwrap_or(1) as usize),
-            ("processes", self.processes.unwrap_or(1) as usize),
-            ("python", self.python.len()),
-            (
-                "checkpoint_steps",
-                usize::try_from(self.checkpoint_steps).unwrap_or(usize::MAX),
-            ),
-        ];
-        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(invalid(format!("`{name}` is 0 or empty")));
-        }
-        if self.max_length.is_some_and(|length| length < 2) {
-            return Err(invalid("`max_length` is below 2 tokens"));
-        }
-        for (name, value, least, most) in [
-            ("learning_rate", self.learning_rate, f64::MIN_POSITIVE, 1.0),
-            ("weight_decay", self.weight_decay, 0.0, 1.0),
-            ("warmup", self.warmup, 0.0, 1.0),
-            ("max_grad_norm", self.max_grad_norm, 0.0, f64::MAX),
-            ("alpha", self.alpha, f64::MIN_POSITIVE, f64::MAX),
-            ("beta", self.beta, f64::MIN_POSITIVE, f64::MAX),
-        ] {
-            // NaN lies in no range.
-            if !(least..=most).contains(&value) {
-                return Err(invalid(format!("`{name}` is {value}, out of its range")));
-            }
-        }
+        positive(&[
+            ("micro_batch", self.micro_batch as u64),
+            ("processes", u64::from(self.processes.unwrap_or(1))),
+            ("python", self.python.len() as u64),
+        ])?;
         if self.card().is_none() && !["auto", "cpu"].contains(&self.device.as_str()) {
             let what = format!("`device` is `{}`", self.device);
             return Err(invalid(what).hint("it is `auto`, `cpu`, or a card as in `cuda:0`"));
@@ -227,10 +124,6 @@ impl Settings {
         }
         Ok(self)
     }
-}
-
-fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidOptions, message)
 }
 
 #[cfg(test)]
