@@ -8,10 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
 use tale_api::{Error, ErrorKind, Result};
 use tale_llama::{Device, Lora, to_array, to_tensor};
-use tale_training::unwritable;
+use tale_training::{Progress, unwritable};
 use tale_weights::{adapter::Adapter, read_tensors, write_tensors};
 use tch::{Kind, Tensor};
 
@@ -19,19 +18,6 @@ use crate::adamw::Moments;
 
 /// Checkpoints that are kept: the last one, and one before it in case the disk ate that.
 const KEPT: usize = 2;
-
-/// Counts that go on over an interruption.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    /// Optimiser steps done.
-    pub(crate) step: u64,
-    /// Tokens computed.
-    pub(crate) tokens: u64,
-    /// Seconds spent.
-    pub(crate) seconds: f64,
-    /// The last step's loss.
-    pub(crate) loss: f64,
-}
 
 /// The folder of all checkpoints of a training.
 fn home(output: &Path) -> PathBuf {

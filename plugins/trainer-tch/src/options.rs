@@ -45,6 +45,14 @@ impl Deref for Settings {
 }
 
 impl Settings {
+    /// The schema of the method's options.
+    pub(crate) fn schema(&self) -> &'static str {
+        match self.method {
+            TrainMethod::Dpo => include_str!("dpo.schema.json"),
+            _ => include_str!("sft.schema.json"),
+        }
+    }
+
     /// # Errors
     /// [`ErrorKind::InvalidOptions`](tale_api::ErrorKind::InvalidOptions) naming what cannot be.
     pub(crate) fn new(method: TrainMethod, options: Options) -> Result<Self> {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -14,30 +13,21 @@ use tale_api::{
 };
 use tale_llama::{Llama, Lora, device, is_out_of_memory, limit_threads};
 use tale_training::{
-    Line, Metrics, Pair, Pairs, Wanted, diverged, done_before, given_up, identity, keep_report,
-    lock, read_for, unwritable, write_adapter,
+    Begun, Line, Metrics, Pair, Pairs, Progress, begin, diverged, given_up, keep_report, read_for,
+    write_adapter,
 };
 use tale_weights::{Config, Model};
 
 use crate::{
     adamw::{self, Moments},
     batch,
-    checkpoint::{self, Checkpoint, Progress},
+    checkpoint::{self, Checkpoint},
     evaluation::Questions,
     gradients::{self, Outcome},
     options::Settings,
     random::Random,
     schedule::learning_rate,
 };
-
-/// Settings that change nothing but a training's speed and the place of its checkpoints.
-const FREE: &[&str] = &[
-    "device",
-    "threads",
-    "micro_batch_tokens",
-    "activation_checkpointing",
-    "checkpoint_steps",
-];
 
 /// Trains, or goes on where an earlier training of the same job ended.
 pub(crate) fn run(
@@ -47,19 +37,12 @@ pub(crate) fn run(
     cancelled: &AtomicBool,
 ) -> Result<TrainReport> {
     let output = &job.output_dir;
-    let identity = identity(settings, FREE, job)?;
-    fs::create_dir_all(output).map_err(|e| unwritable(output, &e))?;
-    let _lock = lock(output, cancelled)?;
-    if let Some(report) = done_before(output, &identity)? {
-        return Ok(report);
-    }
-    let base = Model::open(&job.base_model)?;
-    let wanted = Wanted {
-        method: settings.method,
-        max_length: settings.max_length,
-        too_long: settings.too_long,
+    let _lock = match begin(settings, settings.schema(), job, cancelled)? {
+        Begun::Before(report) => return Ok(report),
+        Begun::Now(lock) => lock,
     };
-    let pairs = read_for(&base, &job.pairs, &wanted)?;
+    let base = Model::open(&job.base_model)?;
+    let pairs = read_for(&base, &job.pairs, &settings.wanted())?;
     let mut questions = Questions::read(settings, &base)?;
     limit_threads(settings.threads);
     let model = Llama::load(&base, device(&settings.device)?)?;

@@ -8,24 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
 use tale_api::Result;
-use tale_training::unwritable;
+use tale_training::{Progress, unwritable};
 
 const MARK: &str = "tale.json";
-
-/// Counts that go on over an interruption.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    /// Optimiser steps done.
-    pub(crate) step: u64,
-    /// Tokens computed.
-    pub(crate) tokens: u64,
-    /// Seconds spent.
-    pub(crate) seconds: f64,
-    /// The last step's loss.
-    pub(crate) loss: f64,
-}
 
 /// Says that a checkpoint is whole.
 pub(crate) fn mark(folder: &Path, progress: &Progress) -> Result<()> {

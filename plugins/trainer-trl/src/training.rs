@@ -7,29 +7,13 @@ use tale_api::{
     CheckpointRef, Error, ErrorKind, Events, Result, TrainEvent, TrainJob, TrainReport,
 };
 use tale_training::{
-    Line, Metrics, Pairs, Wanted, done_before, identity, keep_report, lock, read_for, unwritable,
-    write_adapter,
+    Begun, Line, Metrics, Pairs, Progress, begin, keep_report, read_for, unwritable, write_adapter,
 };
 use tale_weights::{Model, adapter::Adapter};
 
-use crate::{
-    checkpoints::{self, Progress},
-    options::Settings,
-    process,
-    protocol::Message,
-    python::Python,
-};
+use crate::{checkpoints, options::Settings, process, protocol::Message, python::Python};
 
 const SCRIPT: &str = include_str!("train.py");
-
-/// Settings that change nothing but a training's speed and the place of its checkpoints. How a step
-/// is shared among processes is none of them: TRL draws the pairs in another order then.
-const FREE: &[&str] = &[
-    "python",
-    "threads",
-    "activation_checkpointing",
-    "checkpoint_steps",
-];
 
 /// Trains, or goes on where an earlier training of the same job ended.
 pub(crate) fn run(
@@ -40,19 +24,12 @@ pub(crate) fn run(
     cancelled: &AtomicBool,
 ) -> Result<TrainReport> {
     let output = &job.output_dir;
-    let identity = identity(settings, FREE, job)?;
-    fs::create_dir_all(output).map_err(|e| unwritable(output, &e))?;
-    let _lock = lock(output, cancelled)?;
-    if let Some(report) = done_before(output, &identity)? {
-        return Ok(report);
-    }
-    let base = open(&job.base_model)?;
-    let wanted = Wanted {
-        method: settings.method,
-        max_length: settings.max_length,
-        too_long: settings.too_long,
+    let _lock = match begin(settings, settings.schema(), job, cancelled)? {
+        Begun::Before(report) => return Ok(report),
+        Begun::Now(lock) => lock,
     };
-    let pairs = read_for(&base, &job.pairs, &wanted)?;
+    let base = open(&job.base_model)?;
+    let pairs = read_for(&base, &job.pairs, &settings.wanted())?;
     let home = output.join("trl");
     let checkpoints = home.join("checkpoints");
     fs::create_dir_all(&checkpoints).map_err(|e| unwritable(&checkpoints, &e))?;

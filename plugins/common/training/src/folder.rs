@@ -16,17 +16,53 @@ use tale_weights::{Config, adapter::Adapter};
 
 use crate::{job::given_up, metrics::unwritable};
 
+/// The output folder of a job.
+#[derive(Debug)]
+pub enum Begun {
+    /// The job is done; this is its report.
+    Before(TrainReport),
+    /// The folder is this training's as long as this lives.
+    Now(Lock),
+}
+
+/// Keeps other trainings out of a folder.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes a job's output folder, which is made where there is none. `schema` is that of the options.
+///
+/// # Errors
+/// * [`NotFound`](ErrorKind::NotFound): there are no pairs.
+/// * [`InvalidInput`](ErrorKind::InvalidInput): another process trains there, or it belongs to
+///   another job; then the message names the keys that differ.
+/// * [`Cancelled`](ErrorKind::Cancelled): while it waited for a training of this process.
+pub fn begin(
+    settings: &impl Serialize,
+    schema: &str,
+    job: &TrainJob,
+    cancelled: &AtomicBool,
+) -> Result<Begun> {
+    let output = &job.output_dir;
+    let identity = identity(settings, schema, job)?;
+    fs::create_dir_all(output).map_err(|e| unwritable(output, &e))?;
+    let lock = Lock {
+        _file: lock(output, cancelled)?,
+    };
+    Ok(match done_before(output, &identity)? {
+        Some(report) => Begun::Before(report),
+        None => Begun::Now(lock),
+    })
+}
+
 /// What makes two jobs the same: all that changes the result but the seed's luck with rounding.
 ///
-/// `free` names the settings that do not.
+/// The options that `schema` marks as mere manner do not.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound): there are no pairs.
-pub fn identity(
-    settings: &impl Serialize,
-    free: &[&str],
-    job: &TrainJob,
-) -> Result<serde_json::Value> {
+fn identity(settings: &impl Serialize, schema: &str, job: &TrainJob) -> Result<serde_json::Value> {
     let pairs = fs::read(&job.pairs).map_err(|e| {
         let kind = if e.kind() == std::io::ErrorKind::NotFound {
             ErrorKind::NotFound
@@ -44,8 +80,10 @@ pub fn identity(
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let mut settings = json!(settings);
-    for name in free {
-        if let Some(value) = settings.get_mut(*name) {
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap_or_default();
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    for (name, _) in properties.filter(|(_, about)| about["x-tale"] == "manner") {
+        if let Some(value) = settings.get_mut(name) {
             value.take();
         }
     }
@@ -62,7 +100,7 @@ pub fn identity(
 /// # Errors
 /// [`InvalidInput`](ErrorKind::InvalidInput): another process trains there;
 /// [`Cancelled`](ErrorKind::Cancelled): while it waited.
-pub fn lock(output: &Path, cancelled: &AtomicBool) -> Result<File> {
+fn lock(output: &Path, cancelled: &AtomicBool) -> Result<File> {
     let path = output.join("lock");
     let file = File::options()
         .create(true)
@@ -103,7 +141,7 @@ pub fn lock(output: &Path, cancelled: &AtomicBool) -> Result<File> {
 /// # Errors
 /// [`InvalidInput`](ErrorKind::InvalidInput): the folder belongs to another job; the message names
 /// the keys that differ.
-pub fn done_before(output: &Path, identity: &serde_json::Value) -> Result<Option<TrainReport>> {
+fn done_before(output: &Path, identity: &serde_json::Value) -> Result<Option<TrainReport>> {
     let (job, report) = (output.join("job.json"), output.join("report.json"));
     let read = |path: &Path| {
         fs::read_to_string(path)

@@ -9,10 +9,14 @@ mod hyperparameters;
 mod job;
 mod metrics;
 mod pairs;
+mod progress;
 mod tensorboard;
+#[cfg(feature = "testing")]
+pub mod testing;
 
-pub use folder::{done_before, identity, keep_report, lock, write_adapter};
+pub use folder::{Begun, Lock, begin, keep_report, write_adapter};
 pub use hyperparameters::{Hyperparameters, invalid, positive};
 pub use job::{Cancel, Schedule, diverged, given_up, with_hyperparameters};
 pub use metrics::{Line, Metrics, unwritable};
 pub use pairs::{Pair, Pairs, TooLong, Wanted, read_for, template};
+pub use progress::Progress;

@@ -5,46 +5,12 @@
     reason = "clippy knows tests only by their attribute"
 )]
 
-use std::{collections::BTreeMap, fs, path::Path};
-
 use tale_api::{
     CreateEnv, Events, Result, TrainEvent, TrainJob, TrainMethod, TrainReport, Trainer as _,
 };
 use tale_trainer_tch::TchTrainer;
-use tale_weights::testing::write_tiny_model;
 
-/// A job on `pairs` pairs; model, pairs and output lie in `dir`.
-pub(crate) fn job(dir: &Path, method: TrainMethod, pairs: usize) -> TrainJob {
-    let base_model = dir.join("base");
-    fs::create_dir_all(&base_model).unwrap();
-    write_tiny_model(&base_model).unwrap();
-    let line = |i: usize| {
-        let (a, b) = (i + 2, 3 * i + 1);
-        let long = format!(
-            "We add {a} and {b}. {a} + {b} = {}. So it is [[{}]].",
-            a + b,
-            a + b
-        );
-        serde_json::json!({
-            "id": format!("q{i}"),
-            "prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": format!("{a} + {b}?")}],
-            "chosen": format!("[[{}]]", a + b),
-            "rejected": long[..long.len() - i].to_owned(),
-        })
-        .to_string()
-            + "\n"
-    };
-    let file = dir.join("pairs.jsonl");
-    fs::write(&file, (0..pairs).map(line).collect::<String>()).unwrap();
-    TrainJob {
-        base_model,
-        pairs: file,
-        method,
-        hyperparameters: BTreeMap::new(),
-        output_dir: dir.join("out"),
-        seed: 1024,
-    }
-}
+pub(crate) use tale_training::testing::job;
 
 /// A component with options over those that tests share.
 pub(crate) async fn trainer(method: TrainMethod, options: serde_json::Value) -> TchTrainer {

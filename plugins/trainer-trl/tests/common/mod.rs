@@ -18,38 +18,9 @@ use tale_trainer_trl::TrlTrainer;
 use tale_weights::{
     Array,
     adapter::{Adapter, Pair},
-    testing::write_tiny_model,
 };
 
-/// A job on `pairs` pairs; model, pairs and output lie in `dir`.
-pub(crate) fn job(dir: &Path, method: TrainMethod, pairs: usize) -> TrainJob {
-    let base_model = dir.join("base");
-    fs::create_dir_all(&base_model).unwrap();
-    write_tiny_model(&base_model).unwrap();
-    let line = |i: usize| {
-        let (a, b) = (i + 2, 3 * i + 1);
-        let sum = a + b;
-        let long = format!("We add {a} and {b}. {a} + {b} = {sum}. So it is [[{sum}]].");
-        serde_json::json!({
-            "id": format!("q{i}"),
-            "prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": format!("{a} + {b}?")}],
-            "chosen": format!("[[{sum}]]"),
-            "rejected": long,
-        })
-        .to_string()
-            + "\n"
-    };
-    let file = dir.join("pairs.jsonl");
-    fs::write(&file, (0..pairs).map(line).collect::<String>()).unwrap();
-    TrainJob {
-        base_model,
-        pairs: file,
-        method,
-        hyperparameters: BTreeMap::new(),
-        output_dir: dir.join("out"),
-        seed: 1024,
-    }
-}
+pub(crate) use tale_training::testing::job;
 
 /// The stand-in for Python in `dir`, with what its training leaves; `mode` is how it behaves.
 pub(crate) fn fake_python(dir: &Path, mode: &str) -> PathBuf {
