@@ -47,17 +47,9 @@ fn question(position: u64) -> NewQuestion {
 
 fn sample(cell: CellId, position: u64) -> NewSample {
     NewSample {
-        cell,
-        position,
-        repeat: 0,
         outcome: Outcome::Correct,
         answer: Some("7".to_owned()),
-        reason: None,
-        budget: None,
-        fallback: None,
-        answer_call: None,
-        estimate_calls: Vec::new(),
-        error: None,
+        ..NewSample::unanswered(cell, position, 0)
     }
 }
 

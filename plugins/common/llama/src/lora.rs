@@ -58,12 +58,7 @@ impl Lora {
         }
         for layer in 0..config.layers {
             for projection in projections {
-                let part = if projection.starts_with(['g', 'u', 'd']) {
-                    "mlp"
-                } else {
-                    "self_attn"
-                };
-                let name = format!("model.layers.{layer}.{part}.{projection}");
+                let name = Config::projection_name(layer, projection);
                 let Some((outputs, inputs)) = config.projection(&name) else {
                     continue;
                 };

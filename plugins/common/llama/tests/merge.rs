@@ -46,12 +46,7 @@ fn adapter(config: &Config) -> Adapter {
     };
     for layer in 0..config.layers {
         for part in Config::PROJECTIONS {
-            let home = if part.starts_with(['g', 'u', 'd']) {
-                "mlp"
-            } else {
-                "self_attn"
-            };
-            let name = format!("model.layers.{layer}.{home}.{part}");
+            let name = Config::projection_name(layer, part);
             let (outputs, inputs) = config.projection(&name).unwrap();
             let (a, b) = (array([4, inputs]), array([outputs, 4]));
             pairs.insert(name, Pair { a, b });

@@ -240,6 +240,17 @@ impl Config {
         "down_proj",
     ];
 
+    /// The name of a block's projection, one of [`PROJECTIONS`](Self::PROJECTIONS).
+    #[must_use]
+    pub fn projection_name(layer: usize, projection: &str) -> String {
+        let part = if projection.starts_with(['g', 'u', 'd']) {
+            "mlp"
+        } else {
+            "self_attn"
+        };
+        format!("model.layers.{layer}.{part}.{projection}")
+    }
+
     /// Outputs and inputs of a projection, by a name such as `model.layers.0.self_attn.q_proj`.
     #[must_use]
     pub fn projection(&self, name: &str) -> Option<(usize, usize)> {

@@ -97,12 +97,7 @@ fn weights(config: &Config) -> Vec<(String, Array)> {
             tensors.push(tensor(at(norm), &[hidden], 1.0));
         }
         for part in Config::PROJECTIONS {
-            let home = if part.starts_with(['g', 'u', 'd']) {
-                "mlp"
-            } else {
-                "self_attn"
-            };
-            let name = at(&format!("{home}.{part}"));
+            let name = Config::projection_name(layer, part);
             let (outputs, inputs) = config
                 .projection(&name)
                 .expect("PROJECTIONS are projections");

@@ -39,21 +39,7 @@ pub(super) fn run(
     if ready.send(Ok(())).is_err() {
         return;
     }
-    let mut worker = Worker {
-        cache: Cache::new(&model, setup.slots, setup.context),
-        model: &model,
-        setup,
-        lanes: (0..setup.slots).map(|_| Lane::default()).collect(),
-        most: setup.slots,
-        room: setup.batch,
-        waiting: VecDeque::new(),
-        queue: VecDeque::new(),
-        row: Vec::new(),
-        scratch: Scratch::default(),
-        step: 0,
-        counters,
-    };
-    worker.serve(jobs, stop);
+    Worker::new(&model, setup, counters).serve(jobs, stop);
 }
 
 fn load(setup: &Setup, device: Device) -> Result<Llama> {
@@ -97,7 +83,24 @@ struct Worker<'a> {
     counters: &'a Counters,
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
+    fn new(model: &'a Llama, setup: &'a Setup, counters: &'a Counters) -> Self {
+        Self {
+            cache: Cache::new(model, setup.slots, setup.context),
+            model,
+            setup,
+            lanes: (0..setup.slots).map(|_| Lane::default()).collect(),
+            most: setup.slots,
+            room: setup.batch,
+            waiting: VecDeque::new(),
+            queue: VecDeque::new(),
+            row: Vec::new(),
+            scratch: Scratch::default(),
+            step: 0,
+            counters,
+        }
+    }
+
     fn serve(&mut self, mut jobs: mpsc::Receiver<Job>, stop: &AtomicBool) {
         while self.receive(&mut jobs) && !stop.load(Ordering::Relaxed) {
             self.step += 1;

@@ -86,12 +86,7 @@ fn tensors(model: &Model) -> Vec<(String, Vec<usize>)> {
             list.push((at(norm), vec![config.hidden]));
         }
         for part in Config::PROJECTIONS {
-            let home = if part.starts_with(['g', 'u', 'd']) {
-                "mlp"
-            } else {
-                "self_attn"
-            };
-            let name = at(&format!("{home}.{part}"));
+            let name = Config::projection_name(layer, part);
             let (outputs, inputs) = config
                 .projection(&name)
                 .expect("PROJECTIONS are projections");

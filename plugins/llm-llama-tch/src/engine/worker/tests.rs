@@ -52,20 +52,7 @@ fn job(setup: &Setup, question: &str) -> (Job, Pending) {
 fn answers(setup: &Setup, disturb: impl Fn(&mut Worker<'_>)) -> Vec<Result<Completion>> {
     let model = load(setup, Device::Cpu).unwrap();
     let counters = Counters::default();
-    let mut worker = Worker {
-        cache: Cache::new(&model, setup.slots, setup.context),
-        model: &model,
-        setup,
-        lanes: (0..setup.slots).map(|_| Lane::default()).collect(),
-        most: setup.slots,
-        room: setup.batch,
-        waiting: VecDeque::new(),
-        queue: VecDeque::new(),
-        row: Vec::new(),
-        scratch: Scratch::default(),
-        step: 0,
-        counters: &counters,
-    };
+    let mut worker = Worker::new(&model, setup, &counters);
     let mut replies = Vec::new();
     for question in ["one?", "and two?", "3", "four, then"] {
         let (job, answered) = job(setup, question);
